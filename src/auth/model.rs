@@ -1,0 +1,13 @@
+//! The vocabulary of the domain: users, sessions, posts, their ids and names, and the pure rules of
+//! how a session moves on.
+//!
+//! Knows no HTTP, no engine, no JWT. It is the one part of `auth` that the rooms below may name, since
+//! the store keeps these very records and must decide by these very rules.
+
+pub mod audit;
+pub mod id;
+pub mod post;
+pub mod scope;
+pub mod session;
+pub mod user;
+pub mod username;

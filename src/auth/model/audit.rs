@@ -1,0 +1,103 @@
+//! Audit events: what happened, to whom, by whom. They are written in the same step as the change.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::id::{EventId, SessionId, UserId};
+use crate::clock::Timestamp;
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Event {
+    /// A user was registered or added.
+    UserCreated,
+    /// Fields of a user were changed.
+    UserUpdated,
+    /// A user's roles were changed.
+    RolesChanged,
+    /// A user was disabled or enabled.
+    UserDisabled,
+    /// A user was enabled again.
+    UserEnabled,
+    /// A user was deleted.
+    UserDeleted,
+    /// A password was changed by its owner or reset by an administrator.
+    PasswordChanged,
+    /// A login opened a session.
+    SessionOpened,
+    /// A session was ended by logout or revocation.
+    SessionEnded,
+    /// Several sessions of a user were ended at once.
+    SessionsEnded,
+    /// A used-up refresh token came back; its session was ended.
+    RefreshReused,
+    /// The signing keys were made or changed.
+    KeysChanged,
+}
+
+impl Event {
+    /// The stable name, as it stands in logs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::UserCreated => "user_created",
+            Self::UserUpdated => "user_updated",
+            Self::RolesChanged => "roles_changed",
+            Self::UserDisabled => "user_disabled",
+            Self::UserEnabled => "user_enabled",
+            Self::UserDeleted => "user_deleted",
+            Self::PasswordChanged => "password_changed",
+            Self::SessionOpened => "session_opened",
+            Self::SessionEnded => "session_ended",
+            Self::SessionsEnded => "sessions_ended",
+            Self::RefreshReused => "refresh_reused",
+            Self::KeysChanged => "keys_changed",
+        }
+    }
+}
+
+/// Who did it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Actor {
+    /// Somebody not signed in: a registration, a login.
+    Anonymous,
+    /// A signed-in user.
+    User(UserId),
+    /// The operator, on the command line.
+    Operator,
+    /// The server itself.
+    Server,
+}
+
+impl fmt::Display for Actor {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Anonymous => formatter.write_str("anonymous"),
+            Self::User(id) => write!(formatter, "{id}"),
+            Self::Operator => formatter.write_str("operator"),
+            Self::Server => formatter.write_str("server"),
+        }
+    }
+}
+
+/// One audit record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditEvent {
+    /// Its key; the time it was made comes first in it.
+    pub id: EventId,
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub event: Event,
+    /// By whom.
+    pub actor: Actor,
+    /// To which user.
+    pub user: Option<UserId>,
+    /// To which session.
+    pub session: Option<SessionId>,
+    /// From which address.
+    pub ip: Option<String>,
+    /// In which request.
+    pub request_id: Option<String>,
+}

@@ -1,0 +1,124 @@
+//! A user, and the changes that can be made to one.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::id::{SessionId, UserId};
+use super::scope::ADMIN_ROLE;
+use super::username::{Email, Username};
+use crate::clock::Timestamp;
+
+/// A password hash as it is stored: a PHC string, or one of the formats that can be imported.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PasswordHash(String);
+
+impl PasswordHash {
+    /// Wraps the stored text.
+    #[must_use]
+    pub const fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The stored text, for the verifier alone.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for PasswordHash {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("PasswordHash")
+    }
+}
+
+/// A user as the store keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    /// Immutable, never reused; the `sub` of its tokens.
+    pub id: UserId,
+    /// The canonical login name.
+    pub username: Username,
+    /// Data only.
+    pub email: Option<Email>,
+    /// Data only.
+    pub full_name: Option<String>,
+    /// A disabled user can neither log in nor use a token.
+    pub disabled: bool,
+    /// Configured roles; one that is no longer configured allows nothing.
+    pub roles: BTreeSet<String>,
+    /// What the password is verified against.
+    pub password_hash: PasswordHash,
+    /// Raised by whatever ends all sessions; a session of another epoch is dead.
+    pub epoch: u64,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+impl User {
+    /// Whether this user counts as an administrator: enabled, and of role `admin`.
+    #[must_use]
+    pub fn is_active_admin(&self) -> bool {
+        !self.disabled && self.roles.contains(ADMIN_ROLE)
+    }
+}
+
+/// The fields to set; `None` leaves one as it is.
+#[derive(Clone, Debug, Default)]
+pub struct UserChange {
+    /// The e-mail address, or its removal.
+    pub email: Option<Option<Email>>,
+    /// The full name, or its removal.
+    pub full_name: Option<Option<String>>,
+    /// Enable or disable.
+    pub disabled: Option<bool>,
+    /// The whole set of roles.
+    pub roles: Option<BTreeSet<String>>,
+    /// A new password hash.
+    pub password_hash: Option<PasswordHash>,
+}
+
+impl UserChange {
+    /// Sets the fields on `user`.
+    pub fn apply(self, user: &mut User) {
+        if let Some(email) = self.email {
+            user.email = email;
+        }
+        if let Some(full_name) = self.full_name {
+            user.full_name = full_name;
+        }
+        if let Some(disabled) = self.disabled {
+            user.disabled = disabled;
+        }
+        if let Some(roles) = self.roles {
+            user.roles = roles;
+        }
+        if let Some(password_hash) = self.password_hash {
+            user.password_hash = password_hash;
+        }
+    }
+}
+
+/// What becomes of a user's sessions when the user changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionsAfter {
+    /// They live on.
+    Keep,
+    /// They all end.
+    EndAll,
+    /// They all end but this one.
+    EndAllBut(SessionId),
+}
+
+/// One change of a user, made as one step.
+#[derive(Clone, Debug)]
+pub struct UserUpdate {
+    /// The fields to set.
+    pub change: UserChange,
+    /// The hash that was verified before; another one stored by now makes the step a conflict.
+    pub expect_hash: Option<PasswordHash>,
+    /// What becomes of the sessions.
+    pub sessions: SessionsAfter,
+}

@@ -1,0 +1,211 @@
+//! Time: the one owner of the wall clock. Everything else is handed a [`Clock`].
+//!
+//! Knows nothing of tokens, sessions or the store; the store only keeps the high-water mark that
+//! [`SystemClock`] never goes below, so that a clock set back cannot revive what has expired.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+/// A point in time: milliseconds since the Unix epoch, UTC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Timestamp(u64);
+
+impl Timestamp {
+    /// The point `millis` milliseconds after the epoch.
+    #[must_use]
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(millis)
+    }
+
+    /// The point `secs` seconds after the epoch, saturating.
+    #[must_use]
+    pub const fn from_secs(secs: u64) -> Self {
+        Self(secs.saturating_mul(1000))
+    }
+
+    /// Milliseconds since the epoch.
+    #[must_use]
+    pub const fn millis(self) -> u64 {
+        self.0
+    }
+
+    /// Whole seconds since the epoch, rounded down: a JWT `NumericDate` (RFC 7519 §2).
+    #[must_use]
+    pub const fn secs(self) -> u64 {
+        self.0 / 1000
+    }
+
+    /// This point rounded down to a whole second, as a token can carry it.
+    #[must_use]
+    pub const fn floor_secs(self) -> Self {
+        Self::from_secs(self.secs())
+    }
+
+    /// The point `span` later, saturating.
+    #[must_use]
+    pub fn after(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)))
+    }
+
+    /// How long ago `earlier` was, zero when it is not earlier.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+
+    /// Whether a thing with this deadline is over at `now`: expired means `exp <= now` (RFC 7519 §4.1.4).
+    #[must_use]
+    pub fn is_past(self, now: Self) -> bool {
+        self <= now
+    }
+
+    /// RFC 3339 with milliseconds, UTC: `2026-01-31T12:00:00.000Z`.
+    #[must_use]
+    pub fn to_rfc3339(self) -> String {
+        let at = UNIX_EPOCH.checked_add(Duration::from_millis(self.0)).unwrap_or(UNIX_EPOCH);
+        humantime::format_rfc3339_millis(at).to_string()
+    }
+}
+
+/// Where everything but this module gets the time from.
+pub trait Clock: Send + Sync {
+    /// The time now; never goes back within one process.
+    fn now(&self) -> Timestamp;
+}
+
+/// How far the wall clock may run ahead of, or a start may fall behind, the stored mark.
+pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(5 * 60);
+
+/// The machine's clock, held at or above a high-water mark that outlives the process.
+#[derive(Debug)]
+pub struct SystemClock {
+    mark: AtomicU64,
+    advanced_at: std::sync::Mutex<Instant>,
+}
+
+/// The wall clock stands too far behind the stored mark to serve by.
+#[derive(Debug, thiserror::Error)]
+#[error("the clock stands {behind_secs} s behind the time this data was last written")]
+pub struct ClockBehind {
+    /// How far behind, in seconds.
+    pub behind_secs: u64,
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self::above(Timestamp::default())
+    }
+}
+
+impl SystemClock {
+    /// A clock that never shows less than `mark`.
+    #[must_use]
+    pub fn above(mark: Timestamp) -> Self {
+        Self { mark: AtomicU64::new(mark.0), advanced_at: std::sync::Mutex::new(Instant::now()) }
+    }
+
+    /// A clock above the stored `mark`.
+    ///
+    /// # Errors
+    /// [`ClockBehind`] when the wall clock is more than [`CLOCK_TOLERANCE`] behind `mark`.
+    pub fn resume(mark: Timestamp) -> Result<Self, ClockBehind> {
+        let behind = mark.since(wall());
+        if behind > CLOCK_TOLERANCE {
+            return Err(ClockBehind { behind_secs: behind.as_secs() });
+        }
+        Ok(Self::above(mark))
+    }
+
+    /// Moves the mark towards the wall clock and returns it, to be stored with the heartbeat.
+    ///
+    /// It moves by at most the monotonic time since the last call plus [`CLOCK_TOLERANCE`], so that one
+    /// leap of the wall clock cannot carry the mark (and with it every later start) years ahead.
+    pub fn advance(&self) -> Timestamp {
+        let mut advanced_at =
+            self.advanced_at.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let reach = Timestamp(self.mark.load(Ordering::Acquire))
+            .after(advanced_at.elapsed())
+            .after(CLOCK_TOLERANCE);
+        *advanced_at = Instant::now();
+        let fresh = self.mark.load(Ordering::Acquire) == 0;
+        let next = if fresh { wall() } else { wall().min(reach) };
+        Timestamp(self.mark.fetch_max(next.0, Ordering::AcqRel).max(next.0))
+    }
+}
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        wall().max(Timestamp(self.mark.load(Ordering::Acquire)))
+    }
+}
+
+/// A clock that moves only when told to, for tests.
+#[derive(Debug)]
+pub struct ManualClock(AtomicU64);
+
+impl ManualClock {
+    /// A clock that stands at `start`.
+    #[must_use]
+    pub const fn at(start: Timestamp) -> Self {
+        Self(AtomicU64::new(start.0))
+    }
+
+    /// Moves the clock forward by `span`.
+    pub fn advance(&self, span: Duration) {
+        let now = Timestamp(self.0.load(Ordering::Acquire)).after(span);
+        self.0.store(now.0, Ordering::Release);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.0.load(Ordering::Acquire))
+    }
+}
+
+/// The wall clock; a time before the epoch reads as the epoch, where nothing has been issued yet.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
+fn wall() -> Timestamp {
+    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_is_past_at_its_own_instant_and_not_before() {
+        let deadline = Timestamp::from_secs(100);
+        assert!(!deadline.is_past(Timestamp::from_millis(99_999)));
+        assert!(deadline.is_past(deadline));
+        assert!(deadline.is_past(Timestamp::from_millis(100_001)));
+    }
+
+    #[test]
+    fn the_clock_never_shows_less_than_its_mark() {
+        let ahead = wall().after(Duration::from_secs(200));
+        assert_eq!(SystemClock::above(ahead).now(), ahead);
+    }
+
+    #[test]
+    fn a_start_far_behind_the_mark_is_refused_and_one_slightly_behind_is_not() {
+        assert!(SystemClock::resume(wall().after(Duration::from_secs(400))).is_err());
+        assert!(SystemClock::resume(wall().after(Duration::from_secs(200))).is_ok());
+    }
+
+    #[test]
+    fn the_mark_follows_the_wall_clock_but_a_leap_carries_it_only_so_far() {
+        let fresh = SystemClock::default();
+        assert!(fresh.advance() > Timestamp::from_secs(1_700_000_000));
+        let old = SystemClock::above(Timestamp::from_secs(1000));
+        assert!(old.advance() < Timestamp::from_secs(1000 + 400));
+    }
+
+    #[test]
+    fn times_read_as_rfc3339() {
+        assert_eq!(Timestamp::from_millis(1_500).to_rfc3339(), "1970-01-01T00:00:01.500Z");
+    }
+}

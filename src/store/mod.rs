@@ -1,0 +1,291 @@
+//! The store's contract: whole steps, each atomic, acknowledged only once they are on disk.
+//!
+//! Knows the domain's records ([`crate::auth::model`]) and no engine: an engine lives in a module of its
+//! own and passes `tests/store`. Ids, times and random values come from the caller, so that a step
+//! repeated after a lost answer is recognised and answered the same. A step that fails has changed
+//! nothing, except for [`StoreError::Unknown`].
+
+pub mod codec;
+pub mod sled;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::auth::model::audit::AuditEvent;
+use crate::auth::model::id::{EventId, Nonce, PostId, SessionId, UserId};
+use crate::auth::model::post::Post;
+use crate::auth::model::session::{Generation, Rotation, Session};
+use crate::auth::model::user::{User, UserUpdate};
+use crate::auth::model::username::Username;
+use crate::clock::Timestamp;
+
+/// Why a step was not done.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// What the caller decided by has changed, or the name is taken. Nothing was applied.
+    #[error("conflict with the stored state")]
+    Conflict,
+    /// The thing to change does not exist. Nothing was applied.
+    #[error("no such record")]
+    NotFound,
+    /// The step would leave no enabled administrator. Nothing was applied.
+    #[error("the last administrator cannot be lost")]
+    LastAdmin,
+    /// The queue is full. Nothing was applied.
+    #[error("the store is busy")]
+    Busy,
+    /// The disk has too little room for a step that grows the store. Nothing was applied.
+    #[error("the store's disk is nearly full")]
+    DiskFull,
+    /// The store has failed or is closed. Nothing was applied.
+    #[error("the store is unavailable")]
+    Unavailable,
+    /// The answer was lost; the step may have been applied. It may be repeated with the same ids.
+    #[error("the store did not answer in time")]
+    Unknown,
+    /// A record cannot be read.
+    #[error("a record of table {table} cannot be read (key {key})")]
+    Corrupt {
+        /// The table it stands in.
+        table: &'static str,
+        /// Its key in hex.
+        key: String,
+    },
+}
+
+/// What every step returns.
+pub type Result<T> = std::result::Result<T, StoreError>;
+
+/// One page of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page<T, C> {
+    /// The rows, in the list's order.
+    pub items: Vec<T>,
+    /// Where the next page starts, if there is one: pass it as `after`.
+    pub next: Option<C>,
+}
+
+/// A refresh, as one step.
+#[derive(Clone, Debug)]
+pub struct Rotate {
+    /// Whose session.
+    pub user: UserId,
+    /// Which session.
+    pub session: SessionId,
+    /// The nonce of the refresh token that was presented.
+    pub presented: Nonce,
+    /// The pair to go on with if it is the current one.
+    pub next: Generation,
+    /// How long the replaced pair is borne with.
+    pub grace: Duration,
+    /// The time the request is judged at.
+    pub now: Timestamp,
+    /// Written if the presented token turns out to be used up.
+    pub on_reuse: AuditEvent,
+}
+
+/// A signing key as it is stored. Its `Debug` prints no key.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredKey {
+    /// RFC 7638 thumbprint, or what stands for it with a symmetric key.
+    pub kid: String,
+    /// The JOSE algorithm name, `EdDSA`; `refresh` keys are `HS256`.
+    pub algorithm: String,
+    /// What it signs.
+    pub purpose: KeyPurpose,
+    /// PKCS #8 DER, or the bytes of a symmetric key.
+    pub secret: Vec<u8>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// A retired key verifies until then and signs no more.
+    pub verifies_until: Option<Timestamp>,
+}
+
+impl std::fmt::Debug for StoredKey {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "StoredKey({})", self.kid)
+    }
+}
+
+/// What a stored key signs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum KeyPurpose {
+    /// Access tokens.
+    Access,
+    /// Refresh tokens.
+    Refresh,
+}
+
+/// The stored keys and the version by which a change of them is recognised.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SigningKeys {
+    /// Raised by every change; 0 before the first.
+    pub version: u64,
+    /// All keys, newest first.
+    pub keys: Vec<StoredKey>,
+}
+
+/// What every engine implements. Each method is one atomic step with a deadline.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// Inserts `user` if its name is free. The same id and name again is `Ok`.
+    ///
+    /// # Errors
+    /// `Conflict` when the name is another user's.
+    async fn create_user(&self, user: User, audit: Vec<AuditEvent>) -> Result<()>;
+
+    /// Changes a user; all but [`SessionsAfter::Keep`](crate::auth::model::user::SessionsAfter) raise its
+    /// epoch in the same write, and `EndAllBut` carries that one session over. Returns the user as changed.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` when `expect_hash` is not the stored hash or the session of `EndAllBut` does
+    /// not live; `LastAdmin`.
+    async fn update_user(
+        &self,
+        id: UserId,
+        update: UserUpdate,
+        audit: Vec<AuditEvent>,
+    ) -> Result<User>;
+
+    /// Deletes the user and frees its name at once; its sessions and posts are dead meanwhile and swept later.
+    ///
+    /// # Errors
+    /// `NotFound`; `LastAdmin`.
+    async fn delete_user(&self, id: UserId, audit: Vec<AuditEvent>) -> Result<()>;
+
+    /// The user with this id.
+    async fn user(&self, id: UserId) -> Result<Option<User>>;
+
+    /// The user with this canonical name.
+    async fn user_by_name(&self, name: &Username) -> Result<Option<User>>;
+
+    /// At most `limit` users whose name starts with `prefix`, by name, after the name `after`.
+    async fn users(
+        &self,
+        prefix: String,
+        after: Option<String>,
+        limit: usize,
+    ) -> Result<Page<User, String>>;
+
+    /// Opens `session`, whose `epoch` is the one of the user that was verified. The least recently used
+    /// sessions of that user beyond `max_per_user` end in the same step, and up to 64 dead ones go in passing.
+    ///
+    /// # Errors
+    /// `Conflict` when the user is gone, disabled or of another epoch by now.
+    async fn open_session(
+        &self,
+        session: Session,
+        max_per_user: usize,
+        now: Timestamp,
+        audit: Vec<AuditEvent>,
+    ) -> Result<()>;
+
+    /// The session and its user together if a token with `nonce` lives at `now`; nothing when it has expired
+    /// or ended, is of an older epoch or of a disabled user, or when the nonce is neither of its current nor
+    /// of its just replaced pair.
+    async fn session_for(
+        &self,
+        user: UserId,
+        session: SessionId,
+        nonce: Nonce,
+        now: Timestamp,
+    ) -> Result<Option<(Session, User)>>;
+
+    /// The session and its user if the session lives at `now`, whatever its pairs are.
+    async fn session(
+        &self,
+        user: UserId,
+        session: SessionId,
+        now: Timestamp,
+    ) -> Result<Option<(Session, User)>>;
+
+    /// Presents a refresh token; `Reused` ends the session in the same step.
+    ///
+    /// # Errors
+    /// `NotFound` when the session has expired or ended, or its user is gone, disabled or of another epoch.
+    async fn rotate(&self, rotate: Rotate) -> Result<Rotation>;
+
+    /// Ends a session; whether it lived at `now`. `audit` is written only if it did.
+    async fn end_session(
+        &self,
+        user: UserId,
+        session: SessionId,
+        now: Timestamp,
+        audit: Vec<AuditEvent>,
+    ) -> Result<bool>;
+
+    /// The sessions of `user` that live at `now`, oldest first.
+    async fn sessions_of(&self, user: UserId, now: Timestamp) -> Result<Vec<Session>>;
+
+    /// Notes that the session was used at `now`; not waited for and lost at worst.
+    fn touch_session(&self, user: UserId, session: SessionId, now: Timestamp);
+
+    /// Removes at most `limit` records that are dead at `now`: expired sessions, what deleted users left,
+    /// audit events past their retention. Returns how many; safe from several instances at once.
+    async fn sweep(&self, now: Timestamp, limit: usize) -> Result<usize>;
+
+    /// Inserts a post; the same id again is `Ok`.
+    ///
+    /// # Errors
+    /// `NotFound` when its author is gone.
+    async fn create_post(&self, post: Post) -> Result<()>;
+
+    /// The post and its author, unless either is gone.
+    async fn post(&self, id: PostId) -> Result<Option<(Post, User)>>;
+
+    /// At most `limit` posts whose authors exist, newest first, older than `after`.
+    async fn posts(
+        &self,
+        after: Option<PostId>,
+        limit: usize,
+    ) -> Result<Page<(Post, User), PostId>>;
+
+    /// Replaces the text of a post.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    async fn update_post(
+        &self,
+        id: PostId,
+        title: String,
+        content: String,
+        now: Timestamp,
+    ) -> Result<Post>;
+
+    /// Removes a post; whether it was there.
+    async fn delete_post(&self, id: PostId) -> Result<bool>;
+
+    /// At most `limit` audit events after `after`, oldest first.
+    async fn audit(&self, after: Option<EventId>, limit: usize) -> Result<Vec<AuditEvent>>;
+
+    /// The signing keys.
+    async fn signing_keys(&self) -> Result<SigningKeys>;
+
+    /// Replaces the signing keys and returns the new version.
+    ///
+    /// # Errors
+    /// `Conflict` when the stored version is not `expected_version`.
+    async fn replace_signing_keys(
+        &self,
+        expected_version: u64,
+        keys: Vec<StoredKey>,
+        audit: Vec<AuditEvent>,
+    ) -> Result<u64>;
+
+    /// Writes and syncs the clock's high-water mark: the proof that the store still works.
+    async fn heartbeat(&self, mark: Timestamp) -> Result<()>;
+
+    /// The mark of the last heartbeat, if there was one.
+    async fn clock_mark(&self) -> Result<Option<Timestamp>>;
+
+    /// Whether there is any user.
+    async fn has_users(&self) -> Result<bool>;
+
+    /// Waits until the store has failed for good; every step is `Unavailable` from then on.
+    async fn failed(&self);
+
+    /// Does what is queued, makes it durable, and closes. Every later step is `Unavailable`.
+    async fn close(&self);
+}
