@@ -1,0 +1,174 @@
+//! From configuration and store to the keys in use: what is made at first start, retired when the algorithm
+//! changes, dropped when its last token has expired.
+//!
+//! Decides and computes only; the caller writes what is to be stored.
+
+use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
+
+use super::algorithm::Algorithm;
+use super::keys::{self, BadKey, Key};
+use super::secret::TokenSecret;
+use super::{TokenSettings, Tokens};
+use crate::clock::Timestamp;
+use crate::random::Random;
+use crate::store::{KeyPurpose, SigningKeys, StoredKey};
+
+/// What [`prepare`] found and decided.
+#[derive(Debug)]
+pub struct Prepared {
+    /// Ready to sign and verify, once `store` is written.
+    pub tokens: Tokens,
+    /// The keys to write with `replace_signing_keys` before `tokens` is used, if they changed.
+    pub store: Option<Vec<StoredKey>>,
+}
+
+/// Why there are no keys to work with.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// HS* without a secret.
+    #[error("{0} needs a configured secret")]
+    SecretMissing(Algorithm),
+    /// A secret, current or previous, together with a key pair.
+    #[error("{0} signs with a key of its own, and a secret is configured too")]
+    SecretUnused(Algorithm),
+    /// The store has been in use and lacks a key that its first start wrote.
+    #[error("the store has lost its signing keys")]
+    Lost,
+    /// A stored key cannot be used.
+    #[error("the stored signing key {kid} cannot be read")]
+    Unreadable {
+        /// Which one.
+        kid: String,
+    },
+    /// No key could be made.
+    #[error("a signing key could not be made")]
+    Generate,
+    /// What was signed did not verify.
+    #[error("the signing keys failed their self-test")]
+    SelfTest,
+}
+
+impl From<BadKey> for KeyError {
+    fn from(_: BadKey) -> Self {
+        Self::Generate
+    }
+}
+
+/// Settles which keys sign and verify from `now` on, and proves that they do.
+///
+/// A first start makes an asymmetric and a refresh key even when a secret makes both idle, so that a store
+/// with users and without keys always means damage.
+///
+/// # Errors
+/// [`KeyError`]; nothing is to be written or used then.
+pub fn prepare(
+    settings: &TokenSettings,
+    stored: &SigningKeys,
+    now: Timestamp,
+    random: &dyn Random,
+) -> Result<Prepared, KeyError> {
+    // Already there after the first call. Left to its default, the library would decide at first use.
+    DEFAULT_PROVIDER.install_default().ok();
+    let has_secret = settings.secret.is_some() || !settings.previous_secrets.is_empty();
+    if has_secret && !settings.algorithm.is_symmetric() {
+        return Err(KeyError::SecretUnused(settings.algorithm));
+    }
+    let keys = settle(settings, stored, now, random)?;
+    let (access, refresh) = if settings.algorithm.is_symmetric() {
+        let secret = settings.secret.as_ref().ok_or(KeyError::SecretMissing(settings.algorithm))?;
+        let secrets = std::iter::once(secret).chain(&settings.previous_secrets);
+        of_secrets(secrets, settings.algorithm)?
+    } else {
+        (of_store(&keys, KeyPurpose::Access)?, of_store(&keys, KeyPurpose::Refresh)?)
+    };
+    let tokens = Tokens::new(settings, access, refresh);
+    tokens.self_test(now, random)?;
+    Ok(Prepared { tokens, store: (keys != stored.keys).then_some(keys) })
+}
+
+/// The keys the store should hold.
+fn settle(
+    settings: &TokenSettings,
+    stored: &SigningKeys,
+    now: Timestamp,
+    random: &dyn Random,
+) -> Result<Vec<StoredKey>, KeyError> {
+    let wanted = (!settings.algorithm.is_symmetric()).then_some(settings.algorithm);
+    if stored.version == 0 && stored.keys.is_empty() {
+        let algorithm = wanted.unwrap_or(Algorithm::EdDsa);
+        return Ok(vec![
+            make(KeyPurpose::Access, algorithm, now, random)?,
+            make(KeyPurpose::Refresh, Algorithm::Hs256, now, random)?,
+        ]);
+    }
+    let over = |key: &StoredKey| key.verifies_until.is_some_and(|until| until.is_past(now));
+    let mut keys: Vec<_> = stored.keys.iter().filter(|key| !over(key)).cloned().collect();
+    let signs = |key: &&StoredKey| key.verifies_until.is_none();
+    let of = |purpose| keys.iter().filter(signs).find(move |key| key.purpose == purpose);
+    of(KeyPurpose::Refresh).ok_or(KeyError::Lost)?;
+    let current = of(KeyPurpose::Access).ok_or(KeyError::Lost)?;
+    if let Some(wanted) = wanted
+        && current.algorithm != wanted.name()
+    {
+        retire_access(&mut keys, now.after(settings.access_ttl_max));
+        keys.insert(0, make(KeyPurpose::Access, wanted, now, random)?);
+    }
+    Ok(keys)
+}
+
+/// Lets every access key that signs verify only, until its last token has expired.
+fn retire_access(keys: &mut [StoredKey], until: Timestamp) {
+    for key in keys.iter_mut().filter(|key| key.purpose == KeyPurpose::Access) {
+        key.verifies_until.get_or_insert(until);
+    }
+}
+
+fn make(
+    purpose: KeyPurpose,
+    algorithm: Algorithm,
+    now: Timestamp,
+    random: &dyn Random,
+) -> Result<StoredKey, KeyError> {
+    let material = keys::make(algorithm, random)?;
+    let kid = Key::new(purpose, algorithm, &material, None)?.kid;
+    Ok(StoredKey {
+        kid,
+        algorithm: algorithm.name().to_owned(),
+        purpose,
+        secret: material.to_vec(),
+        created_at: now,
+        verifies_until: None,
+    })
+}
+
+/// The stored keys of one purpose, the newest that signs first.
+fn of_store(stored: &[StoredKey], purpose: KeyPurpose) -> Result<Vec<Key>, KeyError> {
+    let mut keys = Vec::new();
+    for record in stored.iter().filter(|record| record.purpose == purpose) {
+        let unreadable = || KeyError::Unreadable { kid: record.kid.clone() };
+        let algorithm = record.algorithm.parse().map_err(|_| unreadable())?;
+        let key = Key::new(purpose, algorithm, &record.secret, record.verifies_until)
+            .map_err(|_| unreadable())?;
+        // A name that its key does not have means that the one or the other was damaged.
+        if key.kid != record.kid {
+            return Err(unreadable());
+        }
+        keys.push(key);
+    }
+    keys.sort_by_key(|key| key.verifies_until.is_some());
+    Ok(keys)
+}
+
+/// Access and refresh keys of the configured secrets, the current one first.
+fn of_secrets<'a>(
+    secrets: impl Iterator<Item = &'a TokenSecret>,
+    algorithm: Algorithm,
+) -> Result<(Vec<Key>, Vec<Key>), KeyError> {
+    let (mut access, mut refresh) = (Vec::new(), Vec::new());
+    for secret in secrets {
+        let derived = keys::derive_refresh(secret.as_bytes())?;
+        access.push(Key::new(KeyPurpose::Access, algorithm, secret.as_bytes(), None)?);
+        refresh.push(Key::new(KeyPurpose::Refresh, Algorithm::Hs256, derived.as_ref(), None)?);
+    }
+    Ok((access, refresh))
+}
