@@ -1,1 +1,311 @@
-//! sled
+//! The embedded engine on sled 0.34: one writer thread with group commit, reads straight from the caller.
+//!
+//! The only place that names sled. `open` takes the directory and recovers, `writer` decides and commits,
+//! one file per subject holds its steps, `read` and `sweep` say what they do.
+
+mod database;
+mod keys;
+mod lease;
+mod open;
+mod posts;
+mod read;
+mod room;
+mod server;
+mod sessions;
+mod staged;
+mod sweep;
+mod users;
+mod writer;
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use async_trait::async_trait;
+use tokio::sync::{mpsc, oneshot, watch};
+
+pub use self::database::Durability;
+pub use self::open::{OpenError, SledSettings};
+
+use self::database::Database;
+use self::room::Room;
+use self::staged::Staged;
+use self::writer::{Command, Job, QUEUE_MAX, Writer};
+use super::{Page, Result, Rotate, SigningKeys, Store, StoreError, StoredKey};
+use crate::auth::model::audit::AuditEvent;
+use crate::auth::model::id::{EventId, Nonce, PostId, SessionId, UserId};
+use crate::auth::model::post::Post;
+use crate::auth::model::session::{Rotation, Session};
+use crate::auth::model::user::{User, UserUpdate};
+use crate::auth::model::username::Username;
+use crate::clock::Timestamp;
+
+/// How long a caller waits for a step before its outcome is unknown.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// The store in a data directory of this machine.
+pub struct SledStore {
+    database: ArcSwapOption<Database>,
+    queue: mpsc::Sender<Command>,
+    /// Whether the store has failed; closed once everything is released.
+    failed: watch::Receiver<bool>,
+    writer: Option<JoinHandle<()>>,
+    is_first_start: bool,
+}
+
+impl SledStore {
+    /// Opens the store, recovers it if it was not closed, and starts its writer. Blocks.
+    ///
+    /// # Errors
+    /// [`OpenError`]; the directory is left as it was found.
+    pub fn open(settings: &SledSettings) -> std::result::Result<Self, OpenError> {
+        let (database, is_first_start) = open::open(settings)?;
+        let database = Arc::new(database);
+        let failed = database.watch();
+        let (queue, commands) = mpsc::channel(QUEUE_MAX);
+        let room = Room::new(settings.path.clone(), settings.min_free_bytes);
+        let writer = Writer { database: Arc::clone(&database), queue: commands, room };
+        let writer = std::thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(|| writer.run())
+            .map_err(|error| OpenError::io(&settings.path, error))?;
+        let database = ArcSwapOption::new(Some(database));
+        Ok(Self { database, queue, failed, writer: Some(writer), is_first_start })
+    }
+
+    /// Whether the data directory was new.
+    #[must_use]
+    pub const fn is_first_start(&self) -> bool {
+        self.is_first_start
+    }
+
+    fn database(&self) -> Result<Arc<Database>> {
+        let open = self.database.load_full().filter(|database| !database.has_failed());
+        open.ok_or(StoreError::Unavailable)
+    }
+
+    fn enqueue(&self, job: Job) -> Result<()> {
+        self.queue.try_send(Command::Run(job)).map_err(|refused| match refused {
+            mpsc::error::TrySendError::Full(_) => StoreError::Busy,
+            mpsc::error::TrySendError::Closed(_) => StoreError::Unavailable,
+        })
+    }
+
+    /// Has the writer do `step`, and waits until it is durable.
+    async fn change<T: Send + 'static>(
+        &self,
+        step: impl FnOnce(&mut Staged<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (reply, answer) = oneshot::channel();
+        self.enqueue(Box::new(move |staged| {
+            let outcome = staged.run(step);
+            // A caller that has gone away needs no answer.
+            Box::new(move |committed| drop(reply.send(committed.and(outcome))))
+        }))?;
+        match tokio::time::timeout(DEADLINE, answer).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) | Err(_) => Err(StoreError::Unknown),
+        }
+    }
+
+    /// Reads what may take longer, off the async workers.
+    async fn list<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Database) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let database = self.database()?;
+        let outcome = tokio::task::spawn_blocking(move || read(&database)).await;
+        outcome.unwrap_or(Err(StoreError::Unavailable))
+    }
+}
+
+impl Drop for SledStore {
+    fn drop(&mut self) {
+        self.database.store(None);
+        // With the last sender gone, the writer does what is queued and ends.
+        self.queue = mpsc::channel(1).0;
+        if let Some(writer) = self.writer.take()
+            && writer.join().is_err()
+        {
+            tracing::error!("the store's writer panicked");
+        }
+    }
+}
+
+#[async_trait]
+impl Store for SledStore {
+    async fn create_user(&self, user: User, audit: Vec<AuditEvent>) -> Result<()> {
+        self.change(move |staged| users::create(staged, &user, &audit)).await
+    }
+
+    async fn update_user(
+        &self,
+        id: UserId,
+        update: UserUpdate,
+        audit: Vec<AuditEvent>,
+    ) -> Result<User> {
+        self.change(move |staged| users::update(staged, id, update, &audit)).await
+    }
+
+    async fn delete_user(&self, id: UserId, audit: Vec<AuditEvent>) -> Result<()> {
+        self.change(move |staged| users::delete(staged, id, &audit)).await
+    }
+
+    async fn user(&self, id: UserId) -> Result<Option<User>> {
+        read::user(&*self.database()?, id)
+    }
+
+    async fn user_by_name(&self, name: &Username) -> Result<Option<User>> {
+        read::user_by_name(&*self.database()?, name)
+    }
+
+    async fn users(
+        &self,
+        prefix: String,
+        after: Option<String>,
+        limit: usize,
+    ) -> Result<Page<User, String>> {
+        self.list(move |database| read::users(database, &prefix, after.as_deref(), limit)).await
+    }
+
+    async fn open_session(
+        &self,
+        session: Session,
+        max_per_user: usize,
+        now: Timestamp,
+        audit: Vec<AuditEvent>,
+    ) -> Result<()> {
+        self.change(move |staged| sessions::open(staged, &session, max_per_user, now, &audit)).await
+    }
+
+    async fn session_for(
+        &self,
+        user: UserId,
+        session: SessionId,
+        nonce: Nonce,
+        now: Timestamp,
+    ) -> Result<Option<(Session, User)>> {
+        let found = self.session(user, session, now).await?;
+        Ok(found.filter(|(session, _)| session.accepts(nonce, now)))
+    }
+
+    async fn session(
+        &self,
+        user: UserId,
+        session: SessionId,
+        now: Timestamp,
+    ) -> Result<Option<(Session, User)>> {
+        read::session(&*self.database()?, user, session, now)
+    }
+
+    async fn rotate(&self, rotate: Rotate) -> Result<Rotation> {
+        self.change(move |staged| sessions::rotate(staged, rotate)).await
+    }
+
+    async fn end_session(
+        &self,
+        user: UserId,
+        session: SessionId,
+        now: Timestamp,
+        audit: Vec<AuditEvent>,
+    ) -> Result<bool> {
+        self.change(move |staged| sessions::end(staged, user, session, now, &audit)).await
+    }
+
+    async fn sessions_of(&self, user: UserId, now: Timestamp) -> Result<Vec<Session>> {
+        self.list(move |database| read::sessions_of(database, user, now)).await
+    }
+
+    fn touch_session(&self, user: UserId, session: SessionId, now: Timestamp) {
+        // Lost when the queue is full or closed, and when it cannot be written: only a date is late.
+        drop(self.enqueue(Box::new(move |staged| {
+            drop(staged.run(|staged| sessions::touch(staged, user, session, now)));
+            Box::new(drop)
+        })));
+    }
+
+    async fn sweep(&self, now: Timestamp, limit: usize) -> Result<usize> {
+        self.change(move |staged| sweep::sweep(staged, now, limit)).await
+    }
+
+    async fn create_post(&self, post: Post) -> Result<()> {
+        self.change(move |staged| posts::create(staged, &post)).await
+    }
+
+    async fn post(&self, id: PostId) -> Result<Option<(Post, User)>> {
+        read::post(&*self.database()?, id)
+    }
+
+    async fn posts(
+        &self,
+        after: Option<PostId>,
+        limit: usize,
+    ) -> Result<Page<(Post, User), PostId>> {
+        self.list(move |database| read::posts(database, after, limit)).await
+    }
+
+    async fn update_post(
+        &self,
+        id: PostId,
+        title: String,
+        content: String,
+        now: Timestamp,
+    ) -> Result<Post> {
+        self.change(move |staged| posts::update(staged, id, title, content, now)).await
+    }
+
+    async fn delete_post(&self, id: PostId) -> Result<bool> {
+        self.change(move |staged| posts::delete(staged, id)).await
+    }
+
+    async fn audit(&self, after: Option<EventId>, limit: usize) -> Result<Vec<AuditEvent>> {
+        self.list(move |database| read::audit(database, after, limit)).await
+    }
+
+    async fn signing_keys(&self) -> Result<SigningKeys> {
+        read::signing_keys(&*self.database()?)
+    }
+
+    async fn replace_signing_keys(
+        &self,
+        expected_version: u64,
+        keys: Vec<StoredKey>,
+        audit: Vec<AuditEvent>,
+    ) -> Result<u64> {
+        self.change(move |staged| server::replace_keys(staged, expected_version, keys, &audit))
+            .await
+    }
+
+    async fn heartbeat(&self, mark: Timestamp) -> Result<()> {
+        self.change(move |staged| server::heartbeat(staged, mark)).await
+    }
+
+    async fn clock_mark(&self) -> Result<Option<Timestamp>> {
+        read::clock_mark(&*self.database()?)
+    }
+
+    async fn has_users(&self) -> Result<bool> {
+        Ok(!self.database()?.is_empty(keys::Table::User))
+    }
+
+    async fn failed(&self) {
+        let has_failed = self.failed.clone().wait_for(|failed| *failed).await.is_ok();
+        if !has_failed {
+            // Closed in good order: it cannot fail any more.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    async fn close(&self) {
+        drop(self.queue.send(Command::Close).await);
+        let database = self.database.swap(None);
+        // Letting go of sled waits for the disk.
+        let released = tokio::task::spawn_blocking(move || drop(database)).await;
+        if released.is_err() {
+            tracing::error!("the store could not be let go of");
+        }
+        let mut failed = self.failed.clone();
+        while failed.changed().await.is_ok() {}
+    }
+}

@@ -1,0 +1,208 @@
+//! The opened database: point reads, range reads, and the one commit. Every error of sled passes through
+//! here and makes the store fail for good; nothing here decides what is written.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+
+use ::sled::transaction::{TransactionError, Transactional};
+use ::sled::{Batch, Db, IVec, Tree};
+use serde::de::DeserializeOwned;
+use tokio::sync::watch;
+
+use super::keys::{Range, Table};
+use super::lease::Lease;
+use crate::store::{Result, StoreError, codec};
+
+/// Writes by table and key; nothing stands for a removal.
+pub(super) type Writes = BTreeMap<Table, BTreeMap<Vec<u8>, Option<Vec<u8>>>>;
+
+/// One key and its value, as read.
+pub(super) type Entry = (Vec<u8>, Vec<u8>);
+
+/// What an acknowledgement waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// The data is on the disk: it survives a power failure.
+    Fsync,
+    /// The data is in the kernel: it survives the process only.
+    Flush,
+}
+
+/// All of sled that the engine holds. The order of the fields is the order in which they are let go.
+pub(super) struct Database {
+    trees: Trees,
+    db: Db,
+    file: File,
+    durability: Durability,
+    lease: Lease,
+    /// Whether the store has failed. Last: its receivers see it close once all else is released.
+    failed: watch::Sender<bool>,
+}
+
+impl Database {
+    /// Opens the trees of `db`, whose file is `file`.
+    pub(super) fn new(
+        db: Db,
+        file: File,
+        durability: Durability,
+        lease: Lease,
+    ) -> ::sled::Result<Self> {
+        let trees = Trees::open(&db)?;
+        Ok(Self { trees, db, file, durability, lease, failed: watch::Sender::new(false) })
+    }
+
+    /// Sees whether the store fails, and its end.
+    pub(super) fn watch(&self) -> watch::Receiver<bool> {
+        self.failed.subscribe()
+    }
+
+    /// Whether the store has failed for good.
+    pub(super) fn has_failed(&self) -> bool {
+        *self.failed.borrow()
+    }
+
+    /// Makes the store fail for good: after an I/O error sled does nothing more until it is reopened.
+    pub(super) fn fail(&self, reason: &dyn std::fmt::Display) -> StoreError {
+        if !self.failed.send_replace(true) {
+            tracing::error!(%reason, "the store has failed");
+        }
+        StoreError::Unavailable
+    }
+
+    /// The value at `key`.
+    pub(super) fn get(&self, table: Table, key: &[u8]) -> Result<Option<IVec>> {
+        self.trees.of(table).get(key).map_err(|error| self.fail(&error))
+    }
+
+    /// The record at `key`.
+    pub(super) fn record<T: DeserializeOwned>(
+        &self,
+        table: Table,
+        key: &[u8],
+    ) -> Result<Option<T>> {
+        self.get(table, key)?.map(|bytes| codec::decode(table.name(), key, &bytes)).transpose()
+    }
+
+    /// What stands in `range`, in order, and in reverse from the back.
+    pub(super) fn scan(
+        &self,
+        table: Table,
+        range: &Range,
+    ) -> impl DoubleEndedIterator<Item = Result<(IVec, IVec)>> + '_ {
+        let bounds = (!range.is_empty()).then(|| range.bounds());
+        let found = bounds.map(|bounds| self.trees.of(table).range(bounds));
+        found.into_iter().flatten().map(|entry| entry.map_err(|error| self.fail(&error)))
+    }
+
+    /// Whether the table holds nothing.
+    pub(super) fn is_empty(&self, table: Table) -> bool {
+        self.trees.of(table).is_empty()
+    }
+
+    /// Applies `writes` as one atomic step and makes them durable.
+    ///
+    /// # Errors
+    /// `Unavailable` when the store had failed before, and `Unknown` when it fails here.
+    pub(super) fn commit(&self, writes: Writes) -> Result<()> {
+        if self.has_failed() {
+            return Err(StoreError::Unavailable);
+        }
+        if writes.is_empty() {
+            return Ok(());
+        }
+        self.apply(writes).and_then(|()| self.make_durable()).map_err(|error| {
+            self.fail(&error);
+            StoreError::Unknown
+        })
+    }
+
+    /// Flushes what sled holds, and syncs it: `flush` alone does not on Linux.
+    pub(super) fn make_durable(&self) -> ::sled::Result<()> {
+        self.db.flush()?;
+        if self.durability == Durability::Fsync {
+            self.file.sync_data()?;
+        }
+        Ok(())
+    }
+
+    /// Makes everything durable at an orderly end, after which nothing is written any more.
+    pub(super) fn finish(&self) {
+        let synced = self.db.flush().and_then(|_| Ok(self.file.sync_data()?));
+        match synced {
+            Ok(()) => self.lease.mark_clean(),
+            Err(error) => {
+                self.fail(&error);
+            }
+        }
+    }
+
+    fn apply(&self, writes: Writes) -> ::sled::Result<()> {
+        let mut trees = Vec::with_capacity(writes.len());
+        let mut batches = Vec::with_capacity(writes.len());
+        for (table, changes) in writes {
+            let mut batch = Batch::default();
+            for (key, value) in changes {
+                match value {
+                    Some(value) => batch.insert(key, value),
+                    None => batch.remove(key),
+                }
+            }
+            trees.push(self.trees.of(table));
+            batches.push(batch);
+        }
+        let done = trees.as_slice().transaction(|views| {
+            views.iter().zip(&batches).try_for_each(|(view, batch)| view.apply_batch(batch))?;
+            Ok(())
+        });
+        done.map_err(|error: TransactionError<()>| match error {
+            TransactionError::Storage(error) => error,
+            TransactionError::Abort(()) => ::sled::Error::ReportableBug("aborted".to_owned()),
+        })
+    }
+}
+
+struct Trees {
+    user: Tree,
+    name: Tree,
+    session: Tree,
+    expiry: Tree,
+    post: Tree,
+    author: Tree,
+    audit: Tree,
+    meta: Tree,
+    admin: Tree,
+    deleted: Tree,
+}
+
+impl Trees {
+    fn open(db: &Db) -> ::sled::Result<Self> {
+        let open = |table: Table| db.open_tree(table.name());
+        Ok(Self {
+            user: open(Table::User)?,
+            name: open(Table::Name)?,
+            session: open(Table::Session)?,
+            expiry: open(Table::Expiry)?,
+            post: open(Table::Post)?,
+            author: open(Table::Author)?,
+            audit: open(Table::Audit)?,
+            meta: open(Table::Meta)?,
+            admin: open(Table::Admin)?,
+            deleted: open(Table::Deleted)?,
+        })
+    }
+
+    const fn of(&self, table: Table) -> &Tree {
+        match table {
+            Table::User => &self.user,
+            Table::Name => &self.name,
+            Table::Session => &self.session,
+            Table::Expiry => &self.expiry,
+            Table::Post => &self.post,
+            Table::Author => &self.author,
+            Table::Audit => &self.audit,
+            Table::Meta => &self.meta,
+            Table::Admin => &self.admin,
+            Table::Deleted => &self.deleted,
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! The data directory: whose it is, who holds it now, and the manifest that says what it holds.
+//!
+//! Everything here stands outside sled's own directory, and nothing here knows sled: this is what a lost,
+//! truncated or foreign database is recognised by.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
+
+use super::open::OpenError;
+use crate::store::codec::SCHEMA_VERSION;
+
+const LOCK: &str = "keystile.lock";
+const MANIFEST: &str = "manifest.json";
+const MANIFEST_NEW: &str = "manifest.json.new";
+/// What may stand in a directory before its first manifest: ours, and what a fresh volume brings.
+const BEFORE_FIRST_START: [&str; 3] = [LOCK, MANIFEST_NEW, "lost+found"];
+
+/// What the data directory says of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Manifest {
+    /// Which instance it belongs to; the database says the same.
+    pub(super) instance: String,
+    /// The version of what stands in it.
+    pub(super) schema: u32,
+    /// Whether the first start was completed: nothing was acknowledged before.
+    pub(super) sealed: bool,
+    /// How long the database file was at the last orderly end; unknown since then.
+    pub(super) clean_bytes: Option<u64>,
+}
+
+/// Holds the data directory until it is dropped.
+pub(super) struct Lease {
+    path: PathBuf,
+    manifest: Manifest,
+    is_clean: AtomicBool,
+    /// The lock goes with it.
+    _lock: File,
+}
+
+impl Lease {
+    /// Makes the directory if need be, makes sure that it is ours, and takes it.
+    ///
+    /// The manifest is missing in a directory that is new. Nothing of a directory that is refused changes.
+    pub(super) fn take(path: &Path) -> Result<(File, Option<Manifest>), OpenError> {
+        create(path)?;
+        let found = fs::metadata(path).map_err(|error| OpenError::io(path, error))?;
+        let user = rustix::process::geteuid().as_raw();
+        if found.uid() != user {
+            return Err(OpenError::Owner { path: path.to_owned(), owner: found.uid(), user });
+        }
+        let is_ours = path.join(MANIFEST).exists();
+        if !is_ours && !is_vacant(path)? {
+            return Err(OpenError::Foreign { path: path.to_owned() });
+        }
+        let lock = lock(path)?;
+        let manifest = if is_ours { Some(Manifest::read(path)?) } else { None };
+        if found.permissions().mode() & 0o077 != 0 {
+            tracing::warn!(path = %path.display(), "the data directory was open to others, it is 0700 now");
+            fs::set_permissions(path, fs::Permissions::from_mode(0o700))
+                .map_err(|error| OpenError::io(path, error))?;
+        }
+        Ok((lock, manifest))
+    }
+
+    /// Keeps what was taken, with what the manifest says by now.
+    pub(super) const fn keep(path: PathBuf, lock: File, manifest: Manifest) -> Self {
+        Self { path, manifest, is_clean: AtomicBool::new(false), _lock: lock }
+    }
+
+    /// Says that the end to come is an orderly one.
+    pub(super) fn mark_clean(&self) {
+        self.is_clean.store(true, Ordering::Release);
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if !self.is_clean.load(Ordering::Acquire) {
+            return;
+        }
+        // Only once the database is let go by everybody is its length the last one.
+        if let Some(length) = settled_length(&database_file(&self.path)) {
+            let manifest = Manifest { clean_bytes: Some(length), ..self.manifest.clone() };
+            if let Err(error) = manifest.write(&self.path) {
+                tracing::warn!(%error, "the orderly end could not be noted");
+            }
+        }
+    }
+}
+
+impl Manifest {
+    /// The manifest of a directory whose first start has begun.
+    pub(super) const fn unsealed(instance: String) -> Self {
+        Self { instance, schema: SCHEMA_VERSION, sealed: false, clean_bytes: None }
+    }
+
+    fn read(path: &Path) -> Result<Self, OpenError> {
+        let file = path.join(MANIFEST);
+        let text = fs::read(&file).map_err(|error| OpenError::io(&file, error))?;
+        serde_json::from_slice(&text)
+            .map_err(|_| OpenError::damaged(path, "its manifest is unreadable"))
+    }
+
+    /// Replaces the manifest: the old or the new one is there whenever the power fails.
+    pub(super) fn write(&self, path: &Path) -> io::Result<()> {
+        let new = path.join(MANIFEST_NEW);
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        serde_json::to_writer(&mut file, self)?;
+        file.sync_all()?;
+        fs::rename(&new, path.join(MANIFEST))?;
+        sync_directory(path)
+    }
+}
+
+/// The directory that is sled's.
+pub(super) fn database_directory(path: &Path) -> PathBuf {
+    path.join("db")
+}
+
+/// The file in it that holds the data.
+pub(super) fn database_file(path: &Path) -> PathBuf {
+    database_directory(path).join("db")
+}
+
+/// Makes the names in a directory durable.
+pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+fn create(path: &Path) -> Result<(), OpenError> {
+    if path.exists() {
+        return Ok(());
+    }
+    let create = || {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        sync_directory(parent.unwrap_or(Path::new(".")))
+    };
+    create().map_err(|error| OpenError::io(path, error))
+}
+
+fn is_vacant(path: &Path) -> Result<bool, OpenError> {
+    let names = fs::read_dir(path).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+    let names = names.map_err(|error| OpenError::io(path, error))?;
+    Ok(names.iter().all(|entry| BEFORE_FIRST_START.iter().any(|name| entry.file_name() == *name)))
+}
+
+/// Takes the lock, or says who has it. The file is never removed: another one could be locked in its place.
+fn lock(path: &Path) -> Result<File, OpenError> {
+    let name = path.join(LOCK);
+    let io = |error| OpenError::io(&name, error);
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    let mut file = options.open(&name).map_err(io)?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            let mut holder = String::new();
+            let holder =
+                file.read_to_string(&mut holder).ok().and_then(|_| holder.trim().parse().ok());
+            return Err(OpenError::Locked { path: path.to_owned(), holder });
+        }
+        Err(error) => return Err(io(error.into())),
+    }
+    let note = |file: &mut File| {
+        file.set_len(0)?;
+        file.rewind()?;
+        writeln!(file, "{}", std::process::id())
+    };
+    note(&mut file).map_err(io)?;
+    Ok(file)
+}
+
+/// The length of `file` once no background task of the database holds it any more; nothing if one stays.
+fn settled_length(file: &Path) -> Option<u64> {
+    let file = File::open(file).ok()?;
+    for _ in 0..200 {
+        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            return file.metadata().ok().map(|found| found.len());
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    None
+}

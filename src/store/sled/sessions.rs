@@ -1,0 +1,133 @@
+//! Steps on sessions. Each keeps the expiry index in agreement with the sessions.
+
+use super::keys::{self, Range, Table};
+use super::staged::Staged;
+use crate::auth::model::audit::AuditEvent;
+use crate::auth::model::id::{SessionId, UserId};
+use crate::auth::model::session::{Rotation, Session};
+use crate::auth::model::user::User;
+use crate::clock::Timestamp;
+use crate::store::{Result, Rotate, StoreError, codec};
+
+/// How many dead sessions of a user a login removes in passing.
+const DEAD_MAX: usize = 64;
+
+/// [`Store::open_session`](crate::store::Store::open_session).
+pub(super) fn open(
+    staged: &mut Staged<'_>,
+    session: &Session,
+    max_per_user: usize,
+    now: Timestamp,
+    audit: &[AuditEvent],
+) -> Result<()> {
+    staged.require_room()?;
+    let user = user(staged, session.user)?.ok_or(StoreError::Conflict)?;
+    if !admits(&user, session) {
+        return Err(StoreError::Conflict);
+    }
+    if staged.contains(Table::Session, &keys::session(session.user, session.id))? {
+        return Ok(());
+    }
+    let (mut live, dead): (Vec<_>, Vec<_>) =
+        all_of(staged, &user)?.into_iter().partition(|other| lives(&user, other, now));
+    live.sort_by_key(|other| (other.last_used_at, other.id));
+    let beyond = live.len().saturating_add(1).saturating_sub(max_per_user.max(1));
+    for ended in live.iter().take(beyond).chain(dead.iter().take(DEAD_MAX)) {
+        remove(staged, ended);
+    }
+    write(staged, session)?;
+    staged.audit(audit)
+}
+
+/// [`Store::rotate`](crate::store::Store::rotate).
+pub(super) fn rotate(staged: &mut Staged<'_>, rotate: Rotate) -> Result<Rotation> {
+    let Rotate { presented, next, grace, now, on_reuse, .. } = rotate;
+    let user = user(staged, rotate.user)?.ok_or(StoreError::NotFound)?;
+    let before = find(staged, rotate.user, rotate.session)?
+        .filter(|session| lives(&user, session, now))
+        .ok_or(StoreError::NotFound)?;
+    let rotation = before.clone().rotate(presented, next, grace, now);
+    match &rotation {
+        Rotation::Rotated(after) if *after != before => {
+            if after.expires_at() != before.expires_at() {
+                staged.remove(Table::Expiry, keys::expiry(&before));
+            }
+            write(staged, after)?;
+        }
+        Rotation::Rotated(_) | Rotation::Replayed(_) => {}
+        Rotation::Reused => {
+            remove(staged, &before);
+            staged.audit(&[on_reuse])?;
+        }
+    }
+    Ok(rotation)
+}
+
+/// [`Store::end_session`](crate::store::Store::end_session).
+pub(super) fn end(
+    staged: &mut Staged<'_>,
+    id: UserId,
+    session: SessionId,
+    now: Timestamp,
+    audit: &[AuditEvent],
+) -> Result<bool> {
+    let Some(session) = find(staged, id, session)? else {
+        return Ok(false);
+    };
+    remove(staged, &session);
+    let lived = user(staged, id)?.is_some_and(|user| lives(&user, &session, now));
+    if lived {
+        staged.audit(audit)?;
+    }
+    Ok(lived)
+}
+
+/// [`Store::touch_session`](crate::store::Store::touch_session).
+pub(super) fn touch(
+    staged: &mut Staged<'_>,
+    id: UserId,
+    session: SessionId,
+    now: Timestamp,
+) -> Result<()> {
+    match find(staged, id, session)?.filter(|session| session.last_used_at < now) {
+        Some(session) => {
+            let key = keys::session(id, session.id);
+            staged.put(Table::Session, key, &Session { last_used_at: now, ..session })
+        }
+        None => Ok(()),
+    }
+}
+
+/// Whether `session` is of the user's present epoch and the user may use it.
+pub(super) const fn admits(user: &User, session: &Session) -> bool {
+    !user.disabled && session.epoch == user.epoch
+}
+
+/// Whether `session` of `user` lives at `now`.
+pub(super) fn lives(user: &User, session: &Session, now: Timestamp) -> bool {
+    admits(user, session) && !session.expires_at().is_past(now)
+}
+
+/// Removes a session and its index entry.
+pub(super) fn remove(staged: &mut Staged<'_>, session: &Session) {
+    staged.remove(Table::Session, keys::session(session.user, session.id));
+    staged.remove(Table::Expiry, keys::expiry(session));
+}
+
+fn write(staged: &mut Staged<'_>, session: &Session) -> Result<()> {
+    staged.mark(Table::Expiry, keys::expiry(session));
+    staged.put(Table::Session, keys::session(session.user, session.id), session)
+}
+
+fn user(staged: &Staged<'_>, id: UserId) -> Result<Option<User>> {
+    staged.record(Table::User, &id.to_bytes())
+}
+
+fn find(staged: &Staged<'_>, user: UserId, session: SessionId) -> Result<Option<Session>> {
+    staged.record(Table::Session, &keys::session(user, session))
+}
+
+fn all_of(staged: &Staged<'_>, user: &User) -> Result<Vec<Session>> {
+    let found = staged.scan(Table::Session, &Range::prefix(&user.id.to_bytes()), usize::MAX)?;
+    found.iter().map(|(key, value)| codec::decode(Table::Session.name(), key, value)).collect()
+}

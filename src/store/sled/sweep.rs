@@ -1,0 +1,80 @@
+//! The sweeper's step: removes what is dead already. Nothing depends on its having run.
+
+use super::keys::{self, Range, Table};
+use super::sessions;
+use super::staged::Staged;
+use crate::auth::model::session::Session;
+use crate::clock::Timestamp;
+use crate::store::{Result, StoreError, codec};
+
+/// How long audit events are kept: 90 days.
+const AUDIT_KEPT_MS: u64 = 90 * 24 * 60 * 60 * 1000;
+/// How long an expired session stays, so that no clock that is a little behind can miss it.
+const MARGIN_MS: u64 = 60 * 1000;
+
+/// [`Store::sweep`](crate::store::Store::sweep).
+pub(super) fn sweep(staged: &mut Staged<'_>, now: Timestamp, limit: usize) -> Result<usize> {
+    let earlier = |ms| Timestamp::from_millis(now.millis().saturating_sub(ms));
+    let mut removed = expired_sessions(staged, earlier(MARGIN_MS), limit)?;
+    removed += left_by_deleted_users(staged, limit.saturating_sub(removed))?;
+    removed += old_audit(staged, earlier(AUDIT_KEPT_MS), limit.saturating_sub(removed))?;
+    Ok(removed)
+}
+
+fn expired_sessions(staged: &mut Staged<'_>, now: Timestamp, limit: usize) -> Result<usize> {
+    let end = now.millis().saturating_add(1).to_be_bytes().to_vec();
+    let entries = staged.scan(Table::Expiry, &Range::all().before(end), limit)?;
+    for (entry, _) in &entries {
+        let session = keys::expiring(entry).unwrap_or_default();
+        match staged.record::<Session>(Table::Session, session) {
+            Ok(Some(session)) if keys::expiry(&session) == *entry => {
+                sessions::remove(staged, &session);
+            }
+            // It ended, or moved on under another entry.
+            Ok(_) => staged.remove(Table::Expiry, entry.clone()),
+            // One bad record must not stop the sweep for ever.
+            Err(StoreError::Corrupt { table, key }) => {
+                tracing::error!(table, key, "a record cannot be read");
+                staged.remove(Table::Expiry, entry.clone());
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(entries.len())
+}
+
+fn left_by_deleted_users(staged: &mut Staged<'_>, limit: usize) -> Result<usize> {
+    let mut removed = 0;
+    for (user, _) in staged.scan(Table::Deleted, &Range::all(), limit)? {
+        let range = Range::prefix(&user);
+        for (key, value) in staged.scan(Table::Session, &range, limit - removed)? {
+            match codec::decode::<Session>(Table::Session.name(), &key, &value) {
+                Ok(session) => sessions::remove(staged, &session),
+                Err(_) => staged.remove(Table::Session, key),
+            }
+            removed += 1;
+        }
+        for (key, _) in staged.scan(Table::Author, &range, limit - removed)? {
+            if let Some(post) = key.get(16..) {
+                staged.remove(Table::Post, post.to_vec());
+            }
+            staged.remove(Table::Author, key);
+            removed += 1;
+        }
+        if removed == limit {
+            return Ok(removed);
+        }
+        staged.remove(Table::Deleted, user);
+        removed += 1;
+    }
+    Ok(removed)
+}
+
+fn old_audit(staged: &mut Staged<'_>, before: Timestamp, limit: usize) -> Result<usize> {
+    let old = staged.scan(Table::Audit, &Range::all().before(keys::ids_from(before)), limit)?;
+    let removed = old.len();
+    for (key, _) in old {
+        staged.remove(Table::Audit, key);
+    }
+    Ok(removed)
+}

@@ -1,0 +1,96 @@
+//! Steps on users. Each keeps `user`, `name` and `admin` in agreement.
+
+use super::keys::{Range, Table};
+use super::staged::Staged;
+use crate::auth::model::audit::AuditEvent;
+use crate::auth::model::id::{SessionId, UserId};
+use crate::auth::model::session::Session;
+use crate::auth::model::user::{SessionsAfter, User, UserUpdate};
+use crate::store::{Result, StoreError};
+
+/// [`Store::create_user`](crate::store::Store::create_user).
+pub(super) fn create(staged: &mut Staged<'_>, user: &User, audit: &[AuditEvent]) -> Result<()> {
+    staged.require_room()?;
+    let key = user.id.to_bytes().to_vec();
+    let name = user.username.as_str().as_bytes().to_vec();
+    match staged.record::<UserId>(Table::Name, &name)? {
+        Some(holder) if holder == user.id => return Ok(()),
+        Some(_) => return Err(StoreError::Conflict),
+        None if staged.contains(Table::User, &key)? => return Err(StoreError::Conflict),
+        None => {}
+    }
+    staged.put(Table::User, key.clone(), user)?;
+    staged.put(Table::Name, name, &user.id)?;
+    if user.is_active_admin() {
+        staged.mark(Table::Admin, key);
+    }
+    staged.audit(audit)
+}
+
+/// [`Store::update_user`](crate::store::Store::update_user).
+pub(super) fn update(
+    staged: &mut Staged<'_>,
+    id: UserId,
+    update: UserUpdate,
+    audit: &[AuditEvent],
+) -> Result<User> {
+    let key = id.to_bytes().to_vec();
+    let mut user: User = staged.record(Table::User, &key)?.ok_or(StoreError::NotFound)?;
+    if update.expect_hash.is_some_and(|hash| hash != user.password_hash) {
+        return Err(StoreError::Conflict);
+    }
+    let kept = match update.sessions {
+        SessionsAfter::Keep | SessionsAfter::EndAll => None,
+        SessionsAfter::EndAllBut(session) => Some(living(staged, &user, session)?),
+    };
+    let was_admin = user.is_active_admin();
+    update.change.apply(&mut user);
+    if update.sessions != SessionsAfter::Keep {
+        user.epoch = user.epoch.saturating_add(1);
+    }
+    if let Some(session) = kept {
+        let session = Session { epoch: user.epoch, ..session };
+        staged.put(Table::Session, super::keys::session(id, session.id), &session)?;
+    }
+    match (was_admin, user.is_active_admin()) {
+        (true, false) => dismiss(staged, id)?,
+        (false, true) => staged.mark(Table::Admin, key.clone()),
+        _ => {}
+    }
+    staged.put(Table::User, key, &user)?;
+    staged.audit(audit)?;
+    Ok(user)
+}
+
+/// [`Store::delete_user`](crate::store::Store::delete_user).
+pub(super) fn delete(staged: &mut Staged<'_>, id: UserId, audit: &[AuditEvent]) -> Result<()> {
+    let key = id.to_bytes().to_vec();
+    let user: User = staged.record(Table::User, &key)?.ok_or(StoreError::NotFound)?;
+    if user.is_active_admin() {
+        dismiss(staged, id)?;
+    }
+    staged.remove(Table::User, key.clone());
+    staged.remove(Table::Name, user.username.as_str().as_bytes().to_vec());
+    staged.mark(Table::Deleted, key);
+    staged.audit(audit)
+}
+
+/// The session to carry over, unless it is dead already.
+fn living(staged: &Staged<'_>, user: &User, session: SessionId) -> Result<Session> {
+    let key = super::keys::session(user.id, session);
+    staged
+        .record(Table::Session, &key)?
+        .filter(|session: &Session| session.epoch == user.epoch && !user.disabled)
+        .ok_or(StoreError::Conflict)
+}
+
+/// Strikes `id` off the administrators, unless it is the last.
+fn dismiss(staged: &mut Staged<'_>, id: UserId) -> Result<()> {
+    let key = id.to_bytes().to_vec();
+    let two = staged.scan(Table::Admin, &Range::all(), 2)?;
+    if two.iter().all(|(admin, _)| *admin == key) {
+        return Err(StoreError::LastAdmin);
+    }
+    staged.remove(Table::Admin, key);
+    Ok(())
+}

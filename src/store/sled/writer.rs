@@ -1,0 +1,78 @@
+//! The one writer: takes steps from a bounded queue, decides them in order, and commits them in groups.
+//!
+//! Knows no step. Because only this thread changes anything, a step needs no locks and no retries.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::database::Database;
+use super::room::Room;
+use super::staged::Staged;
+use crate::store::Result;
+
+/// How many steps wait at most; one more is `Busy`.
+pub(super) const QUEUE_MAX: usize = 4096;
+/// How many steps are committed together at most.
+const BATCH_MAX: usize = 256;
+
+/// Decides a step and says how to answer it once it is durable, or has failed to become so.
+pub(super) type Job = Box<dyn FnOnce(&mut Staged<'_>) -> Acknowledge + Send>;
+/// Answers a step with what became of its batch.
+pub(super) type Acknowledge = Box<dyn FnOnce(Result<()>) + Send>;
+
+/// What stands in the queue.
+pub(super) enum Command {
+    /// A step.
+    Run(Job),
+    /// Take nothing more, do what is queued, and end.
+    Close,
+}
+
+/// The writer's state.
+pub(super) struct Writer {
+    /// What it alone writes to.
+    pub(super) database: Arc<Database>,
+    /// The steps to do.
+    pub(super) queue: mpsc::Receiver<Command>,
+    /// Whether the store may grow.
+    pub(super) room: Room,
+}
+
+impl Writer {
+    /// Works until the queue is closed or the store has failed.
+    pub(super) fn run(mut self) {
+        let database = Arc::clone(&self.database);
+        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.work()));
+        if ended.is_err() {
+            database.fail(&"the writer panicked");
+        }
+    }
+
+    fn work(&mut self) {
+        while let Some(command) = self.queue.blocking_recv() {
+            self.batch(command);
+            if self.database.has_failed() {
+                return;
+            }
+        }
+        self.database.finish();
+    }
+
+    fn batch(&mut self, first: Command) {
+        let mut staged = Staged::new(&self.database, &mut self.room);
+        let mut decided = Vec::new();
+        let mut next = Some(first);
+        while let Some(command) = next {
+            match command {
+                Command::Run(job) => decided.push(job(&mut staged)),
+                Command::Close => self.queue.close(),
+            }
+            next = if decided.len() < BATCH_MAX { self.queue.try_recv().ok() } else { None };
+        }
+        let outcome = self.database.commit(staged.into_writes());
+        for acknowledge in decided {
+            acknowledge(outcome.clone());
+        }
+    }
+}
