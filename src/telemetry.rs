@@ -1,1 +1,195 @@
-//! telemetry
+//! The log: one subscriber, to standard error, that neither blocks nor grows.
+//!
+//! The only place that knows `tracing_subscriber`; what is worth a line is decided where it happens.
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tracing::Dispatch;
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::filter::{EnvFilter, LevelFilter};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::config::log::LogFormat;
+
+/// Lines waiting for a slow reader; further ones are dropped. The queue is allocated at the start,
+/// and the library's default of 128,000 would be half of the memory of an idle server.
+const WAITING_LINES_MAX: usize = 4096;
+
+/// What holds unless `log.level` says otherwise: sled and hyper tell much below warnings.
+const BASE_FILTER: &str = "info,sled=warn,hyper=warn";
+
+/// Writes out what still waits when it is dropped; keep it until the end of the process.
+#[derive(Debug)]
+#[must_use]
+pub struct Guard(#[expect(dead_code, reason = "held for its drop")] WorkerGuard);
+
+/// Why there is no log.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// The text is no filter.
+    #[error(
+        "must be a level (error, warn, info, debug, trace, off) or a filter such as info,keystile=debug"
+    )]
+    Level,
+    /// A subscriber stands already.
+    #[error("the log was set up twice")]
+    Twice,
+}
+
+/// Starts the log of this process. Without a format it is text on a terminal, else JSON.
+///
+/// # Errors
+/// [`TelemetryError::Level`] for a filter that cannot be read, [`TelemetryError::Twice`] the second
+/// time.
+pub fn init(format: Option<LogFormat>, level: &str) -> Result<Guard, TelemetryError> {
+    let terminal = io::stderr().is_terminal();
+    let format = format.unwrap_or(if terminal { LogFormat::Text } else { LogFormat::Json });
+    let (writer, guard) = NonBlockingBuilder::default()
+        .lossy(true)
+        .buffered_lines_limit(WAITING_LINES_MAX)
+        .finish(io::stderr());
+    let dispatch = dispatch(format, level, terminal, writer)?;
+    dispatch.try_init().map_err(|_| TelemetryError::Twice)?;
+    Ok(Guard(guard))
+}
+
+/// Whether `level` can be given to [`init`].
+///
+/// # Errors
+/// [`TelemetryError::Level`] if not.
+pub fn check_level(level: &str) -> Result<(), TelemetryError> {
+    filter(level).map(drop)
+}
+
+/// What was logged, for tests that look for what must not be there.
+#[derive(Clone, Debug, Default)]
+pub struct Captured(Arc<Mutex<Vec<u8>>>);
+
+impl Captured {
+    /// A log that is kept in memory rather than written; the caller makes it the default of a thread
+    /// or of the process.
+    ///
+    /// # Errors
+    /// As [`check_level`].
+    pub fn start(format: LogFormat, level: &str) -> Result<(Self, Dispatch), TelemetryError> {
+        let captured = Self::default();
+        let writer = captured.clone();
+        let dispatch = dispatch(format, level, false, move || writer.clone())?;
+        Ok((captured, dispatch))
+    }
+
+    /// All lines so far.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+impl Write for Captured {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).write(line)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn dispatch<W>(
+    format: LogFormat,
+    level: &str,
+    terminal: bool,
+    writer: W,
+) -> Result<Dispatch, TelemetryError>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let builder = tracing_subscriber::fmt().with_env_filter(filter(level)?).with_writer(writer);
+    Ok(match format {
+        LogFormat::Json => builder
+            .json()
+            .flatten_event(true)
+            .with_current_span(true)
+            .with_span_list(false)
+            .finish()
+            .into(),
+        // Unasked, the library colours unless NO_COLOR is set; only a terminal is to see that.
+        LogFormat::Text if terminal => builder.finish().into(),
+        LogFormat::Text => builder.with_ansi(false).finish().into(),
+    })
+}
+
+fn filter(level: &str) -> Result<EnvFilter, TelemetryError> {
+    // The library takes a lone word that is no level for a module to trace, so that a misspelt level
+    // would silence the rest.
+    let misspelt =
+        |part: &str| part.is_empty() || !part.contains('=') && part.parse::<LevelFilter>().is_err();
+    if level.split(',').map(str::trim).any(misspelt) {
+        return Err(TelemetryError::Level);
+    }
+    EnvFilter::try_new(format!("{BASE_FILTER},{level}")).map_err(|_| TelemetryError::Level)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn logged(format: LogFormat, level: &str) -> String {
+        let (captured, dispatch) = Captured::start(format, level).unwrap();
+        tracing::dispatcher::with_default(&dispatch, || {
+            tracing::info!(answer = 42, "ours");
+            tracing::debug!("detail");
+            tracing::info!(target: "sled", "theirs");
+            tracing::warn!(target: "sled::tree", "trouble");
+        });
+        captured.text()
+    }
+
+    #[test]
+    fn json_lines_are_flat() {
+        let text = logged(LogFormat::Json, "info");
+        let line: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+        assert_eq!(line["message"], "ours");
+        assert_eq!(line["answer"], 42);
+        assert_eq!(line["level"], "INFO");
+    }
+
+    #[test]
+    fn text_away_from_a_terminal_has_no_colours() {
+        let text = logged(LogFormat::Text, "info");
+        assert!(text.contains("ours answer=42"), "{text}");
+        assert!(!text.contains('\u{1b}'), "{text}");
+    }
+
+    #[test]
+    fn the_engine_is_quiet_unless_named() {
+        let text = logged(LogFormat::Text, "debug");
+        assert!(text.contains("detail") && text.contains("trouble"), "{text}");
+        assert!(!text.contains("theirs"), "{text}");
+        assert!(logged(LogFormat::Text, "sled=debug").contains("theirs"));
+        assert!(!logged(LogFormat::Text, "off").contains("ours"));
+    }
+
+    #[test]
+    fn a_filter_that_cannot_be_read_is_refused() {
+        for good in ["info", "WARN", "info,keystile=debug", "off", "keystile::store=trace, warn"] {
+            assert!(check_level(good).is_ok(), "{good}");
+        }
+        for bad in ["", "inof", "info,keystile", "keystile=loud", "info,,warn", "a=b=c", "[=info"] {
+            assert!(check_level(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_line_break_in_a_value_does_not_make_a_second_line() {
+        let (captured, dispatch) = Captured::start(LogFormat::Json, "info").unwrap();
+        tracing::dispatcher::with_default(&dispatch, || {
+            tracing::info!(name = "a\nb\u{1b}[31m", "once");
+        });
+        assert_eq!(captured.text().lines().count(), 1);
+        assert!(!captured.text().contains('\u{1b}'));
+    }
+}

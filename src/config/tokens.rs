@@ -1,0 +1,322 @@
+//! `[tokens]`: how tokens are signed, what they say of their issuer, and how long they live.
+//!
+//! Whether a secret is good enough for an algorithm is for the room that signs.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::ConfigError;
+use super::key::{Key, Kind};
+use super::secret::{self, SecretFile, SecretText};
+use super::server::PublicUrl;
+use super::storage::path;
+use super::values::Values;
+
+pub(super) const KEYS: &[Key] = &[
+    Key::unset("tokens.algorithm", Kind::Text),
+    Key::secret("tokens.secret", Kind::Text),
+    Key::unset("tokens.secret_file", Kind::Text),
+    Key::secret("tokens.previous_secrets", Kind::List),
+    Key::unset("tokens.previous_secrets_file", Kind::Text),
+    Key::unset("tokens.issuer", Kind::Text),
+    Key::new("tokens.audience", Kind::Text, "keystile"),
+    Key::new("tokens.access_ttl", Kind::Text, "15m"),
+    Key::new("tokens.refresh_ttl", Kind::Text, "7d"),
+    Key::new("tokens.session_ttl", Kind::Text, "30d"),
+    Key::new("tokens.refresh_grace", Kind::Text, "30s"),
+];
+
+const SECOND: Duration = Duration::from_secs(1);
+const ACCESS_TTL_MAX: Duration = Duration::from_secs(60 * 60);
+const REFRESH_GRACE_MAX: Duration = Duration::from_secs(60);
+/// Ten years: longer is a mistake.
+const SESSION_TTL_MAX: Duration = Duration::from_secs(3650 * 24 * 60 * 60);
+const PREVIOUS_SECRETS_MAX: usize = 16;
+
+/// The section. Each time to live is in whole seconds.
+#[derive(Clone, Debug)]
+pub struct Tokens {
+    /// What new access tokens are signed with.
+    pub algorithm: Algorithm,
+    /// The secret of an HS* algorithm; none with the others.
+    pub secret: Option<SecretText>,
+    /// Secrets that verify only.
+    pub previous_secrets: Vec<SecretText>,
+    /// The `iss` of every token.
+    pub issuer: String,
+    /// The `aud` of access tokens.
+    pub audience: String,
+    /// How long an access token lives.
+    pub access_ttl: Duration,
+    /// How long a session lives without a refresh.
+    pub refresh_ttl: Duration,
+    /// How long a session lives at most.
+    pub session_ttl: Duration,
+    /// How long the replaced tokens of a refresh stay good; zero ends them at once.
+    pub refresh_grace: Duration,
+}
+
+/// A signature algorithm (RFC 7518 §3.1, RFC 8037 §3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Algorithm {
+    /// HMAC with SHA-256.
+    Hs256,
+    /// HMAC with SHA-384.
+    Hs384,
+    /// HMAC with SHA-512.
+    Hs512,
+    /// Ed25519.
+    EdDsa,
+    /// ECDSA on P-256.
+    Es256,
+    /// RSA with PKCS #1 v1.5 padding.
+    Rs256,
+}
+
+impl Algorithm {
+    const ALL: [Self; 6] =
+        [Self::Hs256, Self::Hs384, Self::Hs512, Self::EdDsa, Self::Es256, Self::Rs256];
+
+    /// The name that a token's header gives it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Hs256 => "HS256",
+            Self::Hs384 => "HS384",
+            Self::Hs512 => "HS512",
+            Self::EdDsa => "EdDSA",
+            Self::Es256 => "ES256",
+            Self::Rs256 => "RS256",
+        }
+    }
+
+    /// Whether its key is a secret rather than a pair.
+    #[must_use]
+    pub const fn is_symmetric(self) -> bool {
+        matches!(self, Self::Hs256 | Self::Hs384 | Self::Hs512)
+    }
+
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        let found = Self::ALL.into_iter().find(|algorithm| algorithm.name() == text);
+        found.ok_or("must be one of HS256, HS384, HS512, EdDSA, ES256, RS256")
+    }
+}
+
+impl Tokens {
+    pub(super) fn read(
+        values: &Values,
+        public_url: &PublicUrl,
+        warnings: &mut Vec<String>,
+    ) -> Result<Self, ConfigError> {
+        let secret = secret(values, warnings)?;
+        let issuer = values.optional("tokens.issuer", name)?;
+        let tokens = Self {
+            algorithm: algorithm(values, secret.is_some())?,
+            previous_secrets: previous_secrets(values, secret.is_some(), warnings)?,
+            secret,
+            issuer: issuer.unwrap_or_else(|| public_url.as_str().to_owned()),
+            audience: values.text("tokens.audience", name)?,
+            access_ttl: ttl(values, "tokens.access_ttl", SECOND, ACCESS_TTL_MAX)?,
+            refresh_ttl: ttl(values, "tokens.refresh_ttl", SECOND, SESSION_TTL_MAX)?,
+            session_ttl: ttl(values, "tokens.session_ttl", SECOND, SESSION_TTL_MAX)?,
+            refresh_grace: ttl(values, "tokens.refresh_grace", Duration::ZERO, REFRESH_GRACE_MAX)?,
+        };
+        if tokens.access_ttl >= tokens.refresh_ttl {
+            return Err(
+                values.refuse("tokens.access_ttl", "must be shorter than tokens.refresh_ttl")
+            );
+        }
+        if tokens.refresh_ttl > tokens.session_ttl {
+            return Err(
+                values.refuse("tokens.refresh_ttl", "must not be longer than tokens.session_ttl")
+            );
+        }
+        Ok(tokens)
+    }
+}
+
+fn algorithm(values: &Values, has_secret: bool) -> Result<Algorithm, ConfigError> {
+    let named = values.optional("tokens.algorithm", Algorithm::parse)?;
+    let problem = match (named, has_secret) {
+        (None, true) => return Ok(Algorithm::Hs256),
+        (None, false) => return Ok(Algorithm::EdDsa),
+        (Some(algorithm), _) if algorithm.is_symmetric() == has_secret => return Ok(algorithm),
+        (Some(_), true) => "does not sign with a secret, but tokens.secret is set",
+        (Some(_), false) => "needs tokens.secret",
+    };
+    Err(values.refuse("tokens.algorithm", problem))
+}
+
+fn secret(values: &Values, warnings: &mut Vec<String>) -> Result<Option<SecretText>, ConfigError> {
+    match secret_file(values, "tokens.secret_file", warnings)? {
+        Some(file) => Ok(Some(file.text)),
+        None => values.optional("tokens.secret", SecretText::new),
+    }
+}
+
+fn previous_secrets(
+    values: &Values,
+    has_secret: bool,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<SecretText>, ConfigError> {
+    let from_file = "tokens.previous_secrets_file";
+    let (key, secrets) = if let Some(file) = secret_file(values, from_file, warnings)? {
+        let lines = file.text.expose().lines();
+        (from_file, lines.filter_map(|line| SecretText::new(line).ok()).collect())
+    } else {
+        let key = "tokens.previous_secrets";
+        (key, values.list(key, SecretText::new)?)
+    };
+    if secrets.len() > PREVIOUS_SECRETS_MAX {
+        return Err(values.refuse(key, "must be at most 16"));
+    }
+    if !secrets.is_empty() && !has_secret {
+        return Err(values.refuse(key, "needs tokens.secret, which it was before"));
+    }
+    Ok(secrets)
+}
+
+fn secret_file(
+    values: &Values,
+    key: &str,
+    warnings: &mut Vec<String>,
+) -> Result<Option<SecretFile>, ConfigError> {
+    let Some(path) = values.optional::<PathBuf, _>(key, path)? else { return Ok(None) };
+    let file = secret::read_file(&path).map_err(|error| values.refuse(key, &error.to_string()))?;
+    if file.exposed {
+        let path = path.display();
+        warnings.push(format!("{key}: every user of this machine can read {path}"));
+    }
+    Ok(Some(file))
+}
+
+/// A `StringOrURI` (RFC 7519 §2) of a length and look that fit every header and log.
+fn name(text: &str) -> Result<String, &'static str> {
+    if (1..=255).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(text.to_owned());
+    }
+    Err("must be 1 to 255 visible ASCII characters")
+}
+
+/// Token times are whole seconds (RFC 7519 §2, `NumericDate`).
+fn ttl(
+    values: &Values,
+    key: &str,
+    least: Duration,
+    most: Duration,
+) -> Result<Duration, ConfigError> {
+    let ttl = values.duration(key, least..=most)?;
+    if ttl.subsec_nanos() != 0 {
+        return Err(values.refuse(key, "must be whole seconds"));
+    }
+    Ok(ttl)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{load, refusal};
+    use super::*;
+
+    fn tokens(lines: &str) -> Tokens {
+        load(&format!("[tokens]\n{lines}")).unwrap().tokens
+    }
+
+    fn refused(lines: &str) -> String {
+        refusal(&format!("[tokens]\n{lines}"))
+    }
+
+    #[test]
+    fn the_algorithm_follows_from_the_secret() {
+        assert_eq!(tokens("").algorithm, Algorithm::EdDsa);
+        assert_eq!(tokens("secret = 'x'").algorithm, Algorithm::Hs256);
+        assert_eq!(tokens("secret = 'x'\nalgorithm = 'HS512'").algorithm, Algorithm::Hs512);
+        assert_eq!(tokens("algorithm = 'RS256'").algorithm, Algorithm::Rs256);
+    }
+
+    #[test]
+    fn secret_and_algorithm_must_go_together() {
+        for lines in ["secret = 'x'\nalgorithm = 'EdDSA'", "algorithm = 'HS256'"] {
+            assert!(refused(lines).contains("tokens.algorithm"), "{lines}");
+        }
+    }
+
+    #[test]
+    fn algorithms_have_their_registered_names() {
+        for algorithm in Algorithm::ALL {
+            assert_eq!(Algorithm::parse(algorithm.name()), Ok(algorithm));
+        }
+        for bad in ["none", "hs256", "ES384", ""] {
+            assert!(Algorithm::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_empty_secret_is_refused() {
+        assert!(refused("secret = ''").ends_with("config.toml): is empty"));
+    }
+
+    #[test]
+    fn previous_secrets_go_with_a_secret() {
+        let kept = tokens("secret = 'x'\nprevious_secrets = 'a, b'").previous_secrets;
+        assert_eq!(kept.iter().map(SecretText::expose).collect::<Vec<_>>(), ["a", "b"]);
+        assert!(refused("previous_secrets = ['a']").contains("needs tokens.secret"));
+    }
+
+    #[test]
+    fn secret_files_are_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = dir.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path.display().to_string()
+        };
+        let (secret, previous) = (write("secret", "s\n"), write("previous", "a\r\n\nb,c\n"));
+        let lines = format!("secret_file = '{secret}'\nprevious_secrets_file = '{previous}'");
+        let tokens = tokens(&lines);
+        assert_eq!(tokens.secret.unwrap().expose(), "s");
+        let kept: Vec<_> = tokens.previous_secrets.iter().map(SecretText::expose).collect();
+        assert_eq!(kept, ["a", "b,c"]);
+        let missing = refused("secret_file = '/nonexistent/secret'");
+        assert!(missing.starts_with("tokens.secret_file (") && missing.contains("config.toml): "));
+    }
+
+    #[test]
+    fn times_to_live_are_ordered() {
+        tokens("access_ttl = '59m'\nrefresh_ttl = '1h'\nsession_ttl = '1h'");
+        for (lines, key) in [
+            ("access_ttl = '1h'\nrefresh_ttl = '1h'", "tokens.access_ttl"),
+            ("refresh_ttl = '31d'", "tokens.refresh_ttl"),
+        ] {
+            assert!(refused(lines).starts_with(key), "{lines}");
+        }
+    }
+
+    #[test]
+    fn times_to_live_have_bounds() {
+        tokens("access_ttl = '60m'\nrefresh_grace = '0s'");
+        tokens("refresh_grace = '60s'");
+        for bad in [
+            "access_ttl = '61m'",
+            "access_ttl = '0s'",
+            "access_ttl = '-1s'",
+            "access_ttl = '1500ms'",
+            "access_ttl = 900",
+            "access_ttl = '900'",
+            "refresh_ttl = '0s'",
+            "session_ttl = '11y'",
+            "session_ttl = '99999999999999999999y'",
+            "refresh_grace = '61s'",
+        ] {
+            assert!(refused(bad).starts_with("tokens."), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_issuer_is_the_public_url_unless_given() {
+        assert_eq!(tokens("").issuer, "http://127.0.0.1:8000");
+        assert_eq!(tokens("issuer = 'me'").issuer, "me");
+        for bad in ["issuer = ''", "issuer = 'a b'", "audience = ''", "audience = \"a\\n\""] {
+            assert!(refused(bad).starts_with("tokens."), "{bad}");
+        }
+    }
+}
