@@ -1,0 +1,366 @@
+//! Finishes the OpenAPI document: what `poem-openapi` cannot say about an operation, but the edge, the
+//! body readers and the bearer check do to every one of them.
+//!
+//! Deterministic, so that the document can be compared between builds.
+
+use serde_json::{Map, Value, json};
+
+use super::body::strict;
+use super::problem::Shape;
+use super::routes::Routes;
+
+/// The finished document and the routes it describes.
+#[derive(Debug)]
+pub struct Document {
+    /// The document as JSON text.
+    pub json: String,
+    /// Its paths and methods.
+    pub routes: Routes,
+}
+
+impl Document {
+    /// Finishes `spec`, the text of `OpenApiService::spec`.
+    ///
+    /// # Errors
+    /// When `spec` is not JSON.
+    pub fn finish(spec: &str) -> Result<Self, serde_json::Error> {
+        // The library repeats a path that two of its API types share.
+        let mut document = strict::parse_merging(spec)?;
+        let mut routes = Routes::default();
+        let mut bodies = Vec::new();
+        let schemes = scopeless_schemes(&document);
+        for (path, operations) in members(&mut document, "/paths") {
+            for (method, operation) in operations.as_object_mut().into_iter().flatten() {
+                routes.add(path, &method.to_ascii_uppercase());
+                finish_operation(path, operation, &schemes);
+                bodies.extend(json_body(operation).cloned());
+            }
+        }
+        for body in bodies {
+            close(&mut document, &body);
+        }
+        if let Some(schemas) = object(&mut document, &["components", "schemas"]) {
+            for shape in [Shape::Problem, Shape::OAuth] {
+                schemas.insert(shape.schema_name().to_owned(), shape.schema());
+            }
+        }
+        Ok(Self { json: serde_json::to_string_pretty(&document)?, routes })
+    }
+}
+
+fn finish_operation(path: &str, operation: &mut Value, scopeless: &[String]) {
+    let mut statuses = edge_statuses(path, operation);
+    for requirement in
+        operation.get_mut("security").and_then(Value::as_array_mut).into_iter().flatten()
+    {
+        for (scheme, scopes) in requirement.as_object_mut().into_iter().flatten() {
+            if scopeless.contains(scheme) {
+                *scopes = json!([]);
+            }
+        }
+    }
+    let Some(responses) = object(operation, &["responses"]) else { return };
+    statuses.retain(|status| !responses.contains_key(*status));
+    responses.extend(statuses.into_iter().map(|status| (status.to_owned(), json!({}))));
+    responses.sort_keys();
+    for (status, response) in responses {
+        finish_response(Shape::of(path), status, response);
+    }
+}
+
+/// The statuses that an operation answers without its own code having a part in it.
+fn edge_statuses(path: &str, operation: &Value) -> Vec<&'static str> {
+    let mut statuses = vec!["431", "500"];
+    let requirements = operation.get("security").and_then(Value::as_array);
+    let requirements = requirements.map_or(&[][..], Vec::as_slice);
+    if !requirements.is_empty() {
+        statuses.extend(["400", "503"]);
+        let is_optional = |requirement: &Value| requirement.as_object().is_some_and(Map::is_empty);
+        if !requirements.iter().any(is_optional) {
+            statuses.push("401");
+        }
+        let has_scopes =
+            |scopes: &Value| scopes.as_array().is_some_and(|scopes| !scopes.is_empty());
+        if requirements.iter().filter_map(Value::as_object).flat_map(Map::values).any(has_scopes) {
+            statuses.push("403");
+        }
+    }
+    if operation.get("requestBody").is_some() {
+        statuses.extend(["400", "408", "413"]);
+        if Shape::of(path) == Shape::Problem {
+            statuses.push("415");
+        }
+    }
+    for parameter in operation.get("parameters").and_then(Value::as_array).into_iter().flatten() {
+        let is_text = parameter.pointer("/schema/type").is_some_and(|kind| kind == "string");
+        if parameter.get("in").is_some_and(|place| place == "path") {
+            statuses.push("404");
+        } else if !is_text {
+            statuses.push("422");
+        }
+    }
+    statuses.sort_unstable();
+    statuses.dedup();
+    statuses
+}
+
+/// Gives a response its words, and a refusal its one shape and its headers.
+fn finish_response(shape: Shape, status: &str, response: &mut Value) {
+    let Some(response) = response.as_object_mut() else { return };
+    let reason = status.parse::<u16>().ok().and_then(|status| {
+        let status = poem::http::StatusCode::from_u16(status).ok()?;
+        status.canonical_reason()
+    });
+    let described =
+        response.get("description").and_then(Value::as_str).is_some_and(|text| !text.is_empty());
+    if !described {
+        response.insert("description".to_owned(), reason.unwrap_or("Answer").into());
+    }
+    if status < "400" {
+        return;
+    }
+    let schema = json!({ "$ref": format!("#/components/schemas/{}", shape.schema_name()) });
+    response.insert("content".to_owned(), json!({ shape.media_type(): { "schema": schema } }));
+    let header = match status {
+        "401" => ("WWW-Authenticate", json!({ "type": "string" }), "The challenge of RFC 6750."),
+        "429" | "503" => ("Retry-After", json!({ "type": "integer" }), "Seconds to wait."),
+        _ => return,
+    };
+    let (name, schema, about) = header;
+    response
+        .insert("headers".to_owned(), json!({ name: { "description": about, "schema": schema } }));
+}
+
+/// The schemes whose requirements must not list scopes: all but OAuth 2 and OpenID Connect
+/// (OpenAPI 3.0.0, Security Requirement Object).
+fn scopeless_schemes(document: &Value) -> Vec<String> {
+    let schemes = document.pointer("/components/securitySchemes").and_then(Value::as_object);
+    let scopeless = |scheme: &Value| {
+        scheme.get("type").is_some_and(|kind| kind != "oauth2" && kind != "openIdConnect")
+    };
+    let schemes = schemes.into_iter().flatten().filter(|(_, scheme)| scopeless(scheme));
+    schemes.map(|(name, _)| name.clone()).collect()
+}
+
+fn json_body(operation: &Value) -> Option<&Value> {
+    operation.pointer("/requestBody/content/application~1json/schema")
+}
+
+/// Says of the object that `schema` refers to, and of those inside it, that they take no other members.
+fn close(document: &mut Value, schema: &Value) {
+    let mut open = vec![schema.clone()];
+    while let Some(schema) = open.pop() {
+        let reference =
+            schema.get("$ref").and_then(Value::as_str).and_then(|text| text.strip_prefix('#'));
+        let Some(target) = reference.and_then(|pointer| document.pointer_mut(pointer)) else {
+            let inner =
+                ["items", "allOf", "oneOf", "anyOf"].into_iter().filter_map(|key| schema.get(key));
+            open.extend(inner.flat_map(|inner| match inner {
+                Value::Array(schemas) => schemas.clone(),
+                schema => vec![schema.clone()],
+            }));
+            continue;
+        };
+        let Some(target) = target.as_object_mut() else { continue };
+        if target.get("type").is_some_and(|kind| kind == "object")
+            && target.insert("additionalProperties".to_owned(), Value::Bool(false)).is_none()
+        {
+            let properties = target.get("properties").and_then(Value::as_object);
+            open.extend(properties.into_iter().flat_map(|properties| properties.values().cloned()));
+        }
+    }
+}
+
+/// The members of the object at `pointer`.
+fn members<'a>(
+    value: &'a mut Value,
+    pointer: &str,
+) -> impl Iterator<Item = (&'a String, &'a mut Value)> {
+    value.pointer_mut(pointer).and_then(Value::as_object_mut).into_iter().flatten()
+}
+
+/// The object under `keys`, made if it is missing.
+fn object<'a>(value: &'a mut Value, keys: &[&str]) -> Option<&'a mut Map<String, Value>> {
+    let mut object = value.as_object_mut()?;
+    for key in keys {
+        object = object.entry(*key).or_insert_with(|| json!({})).as_object_mut()?;
+    }
+    Some(object)
+}
+
+#[cfg(test)]
+mod tests {
+    use poem_openapi::auth::Bearer;
+    use poem_openapi::param::{Path, Query};
+    use poem_openapi::payload::Json;
+    use poem_openapi::{OAuthScopes, Object, OpenApi, OpenApiService, SecurityScheme};
+
+    use super::*;
+    use crate::http::body::form::{Field, Fields, FormBody, FormFields};
+    use crate::http::body::json::JsonBody;
+    use crate::http::fail::{Conflict, Fail, TooManyRequests};
+    use crate::http::problem::Problem;
+
+    #[derive(OAuthScopes)]
+    enum Scope {
+        /// Read users.
+        #[oai(rename = "users:read")]
+        UsersRead,
+    }
+
+    #[derive(SecurityScheme)]
+    #[oai(ty = "bearer")]
+    struct Access(Bearer);
+
+    #[derive(Object)]
+    #[oai(deny_unknown_fields)]
+    struct Inner {
+        zeta: Option<String>,
+        alpha: String,
+    }
+
+    #[derive(Object)]
+    #[oai(deny_unknown_fields)]
+    struct Outer {
+        inner: Vec<Inner>,
+    }
+
+    #[derive(Object)]
+    struct Answer {
+        id: u32,
+    }
+
+    struct Login;
+
+    impl FormFields for Login {
+        const FIELDS: &'static [Field] = &[Field {
+            name: "username",
+            about: "The name.",
+            example: Some("alice"),
+            required: true,
+            secret: false,
+        }];
+        const MULTIPART: bool = true;
+
+        fn from_fields(_: &mut Fields) -> Result<Self, Problem> {
+            Ok(Self)
+        }
+    }
+
+    struct Reads;
+
+    #[OpenApi]
+    impl Reads {
+        #[oai(path = "/users/:id", method = "get")]
+        async fn find(
+            &self,
+            #[oai(scope = "Scope::UsersRead")] access: Access,
+            id: Path<u32>,
+            limit: Query<Option<u32>>,
+        ) -> Json<Answer> {
+            drop((access.0, limit.0));
+            Json(Answer { id: id.0 })
+        }
+    }
+
+    struct Writes;
+
+    #[OpenApi]
+    impl Writes {
+        #[oai(path = "/users/:id", method = "patch")]
+        async fn change(
+            &self,
+            id: Path<u32>,
+            body: JsonBody<Outer>,
+        ) -> Result<Json<Answer>, Fail<(Conflict, TooManyRequests)>> {
+            drop(body.0.inner.into_iter().map(|inner| (inner.zeta, inner.alpha)));
+            Ok(Json(Answer { id: id.0 }))
+        }
+
+        #[oai(path = "/token", method = "post")]
+        async fn token(&self, form: FormBody<Login>) -> Json<Answer> {
+            let Login = form.0;
+            Json(Answer { id: 0 })
+        }
+    }
+
+    fn document() -> (Value, Document) {
+        let spec = OpenApiService::new((Reads, Writes), "demo", "1").spec();
+        let document = Document::finish(&spec).unwrap();
+        assert_eq!(document.json, Document::finish(&spec).unwrap().json);
+        (serde_json::from_str(&document.json).unwrap(), document)
+    }
+
+    fn statuses(operation: &Value) -> Vec<&str> {
+        operation["responses"].as_object().unwrap().keys().map(String::as_str).collect()
+    }
+
+    #[test]
+    fn operations_of_two_types_on_one_path_are_both_kept() {
+        let (json, document) = document();
+        assert!(json["paths"]["/users/{id}"]["get"].is_object());
+        assert!(json["paths"]["/users/{id}"]["patch"].is_object());
+        assert_eq!(document.routes.allow("/users/7").as_deref(), Some("GET, HEAD, PATCH"));
+    }
+
+    #[test]
+    fn an_operation_lists_its_own_refusals_and_those_of_what_it_takes() {
+        let (json, _) = document();
+        let get = &json["paths"]["/users/{id}"]["get"];
+        assert_eq!(statuses(get), ["200", "400", "401", "403", "404", "422", "431", "500", "503"]);
+        let patch = &json["paths"]["/users/{id}"]["patch"];
+        let expected = ["200", "400", "404", "408", "409", "413", "415", "429", "431", "500"];
+        assert_eq!(statuses(patch), expected);
+        assert_eq!(
+            statuses(&json["paths"]["/token"]["post"]),
+            ["200", "400", "408", "413", "431", "500"]
+        );
+    }
+
+    #[test]
+    fn refusals_have_the_shape_of_their_path_and_their_headers() {
+        let (json, _) = document();
+        let unauthorized = &json["paths"]["/users/{id}"]["get"]["responses"]["401"];
+        let schema = &unauthorized["content"]["application/problem+json"]["schema"];
+        assert_eq!(schema["$ref"], "#/components/schemas/Problem");
+        assert!(unauthorized["headers"]["WWW-Authenticate"].is_object());
+        let busy = &json["paths"]["/users/{id}"]["patch"]["responses"]["429"];
+        assert!(busy["headers"]["Retry-After"].is_object());
+        assert_eq!(busy["description"], "Too Many Requests");
+        let bad = &json["paths"]["/token"]["post"]["responses"]["400"];
+        assert_eq!(
+            bad["content"]["application/json"]["schema"]["$ref"],
+            "#/components/schemas/OAuthProblem"
+        );
+        assert!(json["components"]["schemas"]["OAuthProblem"]["properties"]["error"].is_object());
+    }
+
+    #[test]
+    fn a_bearer_requirement_lists_no_scopes() {
+        let (json, _) = document();
+        assert_eq!(json["paths"]["/users/{id}"]["get"]["security"], json!([{ "Access": [] }]));
+    }
+
+    #[test]
+    fn what_a_body_refuses_the_document_says_and_nothing_more() {
+        let (json, _) = document();
+        let schemas = &json["components"]["schemas"];
+        assert_eq!(schemas["Outer"]["additionalProperties"], false);
+        assert_eq!(schemas["Inner"]["additionalProperties"], false);
+        assert!(schemas["Answer"].get("additionalProperties").is_none());
+        let members: Vec<_> = schemas["Inner"]["properties"].as_object().unwrap().keys().collect();
+        assert_eq!(members, ["zeta", "alpha"], "members stay in the order they were declared in");
+    }
+
+    #[test]
+    fn a_form_is_described_with_examples_in_both_media_types() {
+        let (json, _) = document();
+        let content = &json["paths"]["/token"]["post"]["requestBody"]["content"];
+        for media in ["application/x-www-form-urlencoded", "multipart/form-data"] {
+            let schema = &content[media]["schema"];
+            assert_eq!(schema["required"], json!(["username"]), "{media}");
+            assert_eq!(schema["properties"]["username"]["example"], "alice", "{media}");
+            assert_eq!(schema["properties"]["username"]["description"], "The name.", "{media}");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! What belongs to one request and its answer: the request id, and who turned out to be asking.
+//!
+//! Written by the edge and the bearer check, read by the log line.
+
+use std::sync::{Arc, OnceLock};
+
+use poem::{FromRequest, Request, RequestBody, Result};
+use ulid::Ulid;
+
+use super::problem::Problem;
+use crate::auth::model::id::UserId;
+
+/// Names one request in the answer, in error bodies and in the log. A ULID.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestId(Ulid);
+
+impl RequestId {
+    /// The id with these bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(Ulid::from_bytes(bytes))
+    }
+
+    /// The id made of a time in milliseconds and 80 random bits.
+    #[must_use]
+    pub const fn from_parts(millis: u64, random: u128) -> Self {
+        Self(Ulid::from_parts(millis, random))
+    }
+
+    /// The id's text, written into `buffer`.
+    #[must_use]
+    pub fn encode(self, buffer: &mut [u8; ulid::ULID_LEN]) -> &str {
+        self.0.array_to_str(buffer)
+    }
+}
+
+impl std::fmt::Display for RequestId {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(self.encode(&mut [0; ulid::ULID_LEN]))
+    }
+}
+
+/// One request's id and caller, shared between the edge and whoever learns who is calling.
+#[derive(Clone, Debug)]
+pub struct Exchange(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    id: RequestId,
+    caller: OnceLock<UserId>,
+}
+
+impl Exchange {
+    /// The exchange of request `id`, its caller not yet known.
+    #[must_use]
+    pub fn new(id: RequestId) -> Self {
+        Self(Arc::new(Inner { id, caller: OnceLock::new() }))
+    }
+
+    /// The exchange that the edge opened for `request`.
+    #[must_use]
+    pub fn of(request: &Request) -> Option<&Self> {
+        request.data()
+    }
+
+    /// The request's id.
+    #[must_use]
+    pub fn id(&self) -> RequestId {
+        self.0.id
+    }
+
+    /// Notes for the log who is calling; the first note stands.
+    pub fn note_caller(&self, caller: UserId) {
+        self.0.caller.get_or_init(|| caller);
+    }
+
+    /// Who is calling, once known.
+    #[must_use]
+    pub fn caller(&self) -> Option<UserId> {
+        self.0.caller.get().copied()
+    }
+}
+
+impl<'a> FromRequest<'a> for &'a Exchange {
+    async fn from_request(request: &'a Request, _: &mut RequestBody) -> Result<Self> {
+        Exchange::of(request)
+            .ok_or_else(|| Problem::internal("a request came around the edge").into())
+    }
+}

@@ -1,0 +1,490 @@
+//! The one shape of every refusal: a [`Code`] from the table, rendered as RFC 9457 problem details and
+//! on the OAuth endpoints as RFC 6749 §5.2 besides.
+//!
+//! Holds no text a client sent: titles and details are this program's own words.
+
+use std::borrow::Cow;
+use std::error::Error as StdError;
+
+use poem::Response;
+use poem::error::ResponseError;
+use poem::http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::exchange::RequestId;
+
+/// The paths that answer in RFC 6749's terms.
+const OAUTH_PATHS: [&str; 6] =
+    ["/token", "/authenticate", "/auth/token", "/refresh", "/revoke", "/introspect"];
+
+const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"keystile\"");
+const CHALLENGE_INVALID: HeaderValue =
+    HeaderValue::from_static("Bearer realm=\"keystile\", error=\"invalid_token\"");
+const CHALLENGE_AMBIGUOUS: HeaderValue =
+    HeaderValue::from_static("Bearer realm=\"keystile\", error=\"invalid_request\"");
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $status:ident, $code:literal, $title:literal, $detail:literal;)+) => {
+        /// What went wrong, as a stable name that clients may branch on.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Code {
+            $($(#[$doc])* $name,)+
+        }
+
+        impl Code {
+            /// Every code, for the documentation.
+            pub const ALL: &'static [Self] = &[$(Self::$name),+];
+
+            /// The stable name.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $code,)+ }
+            }
+
+            /// The status it is answered with, unless an operation says otherwise.
+            #[must_use]
+            pub const fn status(self) -> StatusCode {
+                match self { $(Self::$name => StatusCode::$status,)+ }
+            }
+
+            /// A short name of the kind of problem.
+            #[must_use]
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$name => $title,)+ }
+            }
+
+            /// What is said when the operation has nothing more exact to say.
+            #[must_use]
+            pub const fn detail(self) -> &'static str {
+                match self { $(Self::$name => $detail,)+ }
+            }
+
+            /// The stable URI that names this kind of problem (RFC 9457 §3.1.1).
+            #[must_use]
+            pub const fn type_uri(self) -> &'static str {
+                match self { $(Self::$name => concat!("urn:keystile:error:", $code),)+ }
+            }
+        }
+    };
+}
+
+codes! {
+    /// A parameter of an OAuth endpoint is missing, repeated or malformed (RFC 6749 §5.2).
+    InvalidRequest = BAD_REQUEST, "invalid_request", "Invalid request", "The request is malformed.";
+    /// The credentials or the refresh token are not good (RFC 6749 §5.2).
+    InvalidGrant = BAD_REQUEST, "invalid_grant", "Invalid grant", "Incorrect username or password";
+    /// A grant type this server does not offer (RFC 6749 §5.2).
+    UnsupportedGrantType = BAD_REQUEST, "unsupported_grant_type", "Unsupported grant type",
+        "The grant type is not offered here.";
+    /// The scope is malformed or wider than the grant (RFC 6749 §5.2).
+    InvalidScope = BAD_REQUEST, "invalid_scope", "Invalid scope",
+        "The scope is malformed or wider than what was granted.";
+    /// The body is not the JSON object the operation describes.
+    InvalidBody = BAD_REQUEST, "invalid_body", "Invalid body",
+        "The body is not the JSON object that this operation describes.";
+    /// A signed-in user's password, asked for once more, is wrong.
+    InvalidPassword = BAD_REQUEST, "invalid_password", "Wrong password", "The password is not correct.";
+    /// Credentials came in more than one way (RFC 6750 §2).
+    AmbiguousCredentials = BAD_REQUEST, "ambiguous_credentials", "Ambiguous credentials",
+        "Send exactly one Authorization header.";
+    /// No credentials came with the request.
+    NotAuthenticated = UNAUTHORIZED, "not_authenticated", "Not authenticated", "Not authenticated";
+    /// The token is dead, foreign or tampered with; which of them stays here.
+    InvalidToken = UNAUTHORIZED, "invalid_token", "Invalid token", "Could not validate credentials";
+    /// The token lacks a scope.
+    InsufficientScope = FORBIDDEN, "insufficient_scope", "Insufficient scope",
+        "The token does not carry the scope that this operation needs.";
+    /// The caller may not do this.
+    Forbidden = FORBIDDEN, "forbidden", "Forbidden", "You may not do this.";
+    /// Self-registration is switched off.
+    RegistrationClosed = FORBIDDEN, "registration_closed", "Registration closed",
+        "Registration is closed; ask an administrator for an account.";
+    /// Nothing is there, or nothing the caller may know of.
+    NotFound = NOT_FOUND, "not_found", "Not found", "Not found";
+    /// The path exists, the method does not.
+    MethodNotAllowed = METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed",
+        "The path does not have this method; see Allow.";
+    /// The body did not arrive in time.
+    RequestTimeout = REQUEST_TIMEOUT, "request_timeout", "Request timeout",
+        "The body did not arrive in time.";
+    /// Another user has this name.
+    UsernameTaken = CONFLICT, "username_taken", "Username taken", "The username is taken.";
+    /// The change would leave nobody to administer.
+    LastAdmin = CONFLICT, "last_admin", "Last administrator",
+        "The last administrator cannot be removed, disabled or demoted.";
+    /// The body is larger than the operation takes.
+    BodyTooLarge = PAYLOAD_TOO_LARGE, "body_too_large", "Body too large", "The body is too large.";
+    /// The body is not in the media type the operation takes.
+    UnsupportedMediaType = UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "Unsupported media type",
+        "The body must be application/json in UTF-8, without Content-Encoding.";
+    /// A query or header parameter cannot be read.
+    InvalidParameter = UNPROCESSABLE_ENTITY, "invalid_parameter", "Invalid parameter",
+        "A parameter is not valid.";
+    /// A value of the body breaks a rule; the detail names it.
+    InvalidValue = UNPROCESSABLE_ENTITY, "invalid_value", "Invalid value", "A value is not valid.";
+    /// The new password breaks the policy; the detail names the rule.
+    WeakPassword = UNPROCESSABLE_ENTITY, "weak_password", "Weak password", "The password is too weak.";
+    /// Too many attempts; Retry-After says when the next one counts.
+    TooManyAttempts = TOO_MANY_REQUESTS, "too_many_attempts", "Too many attempts",
+        "Too many attempts; try again later.";
+    /// The header section is larger than this server reads.
+    HeadersTooLarge = REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", "Headers too large",
+        "The header section is too large.";
+    /// A defect of this server; the log has it under the request id.
+    Internal = INTERNAL_SERVER_ERROR, "internal_error", "Internal error",
+        "Something went wrong here; the request id finds it in the log.";
+    /// A queue is full or the store fails; Retry-After says when to come back.
+    Unavailable = SERVICE_UNAVAILABLE, "unavailable", "Unavailable",
+        "The server cannot answer this now; try again later.";
+}
+
+impl Code {
+    /// The value of RFC 6749's `error`; outside its list the nearest registered or documented one.
+    #[must_use]
+    pub fn oauth_error(self) -> &'static str {
+        match (self, self.status().as_u16()) {
+            (Self::InvalidGrant | Self::UnsupportedGrantType | Self::InvalidScope, _) => {
+                self.as_str()
+            }
+            (_, 401) => "invalid_token",
+            (_, 403) => "insufficient_scope",
+            (_, 429 | 503) => "temporarily_unavailable",
+            (_, 500) => "server_error",
+            _ => "invalid_request",
+        }
+    }
+}
+
+/// Which of the two shapes a path answers in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// `application/problem+json`.
+    Problem,
+    /// `application/json` with `error` and `error_description`.
+    OAuth,
+}
+
+impl Shape {
+    /// The shape of the operation at `path`.
+    #[must_use]
+    pub fn of(path: &str) -> Self {
+        if OAUTH_PATHS.contains(&path) { Self::OAuth } else { Self::Problem }
+    }
+
+    /// The media type of this shape.
+    #[must_use]
+    pub const fn media_type(self) -> &'static str {
+        match self {
+            Self::Problem => "application/problem+json",
+            Self::OAuth => "application/json",
+        }
+    }
+
+    /// The name of this shape's schema in the OpenAPI document.
+    #[must_use]
+    pub const fn schema_name(self) -> &'static str {
+        match self {
+            Self::Problem => "Problem",
+            Self::OAuth => "OAuthProblem",
+        }
+    }
+
+    /// This shape's schema.
+    #[must_use]
+    pub fn schema(self) -> Value {
+        let mut properties = json!({
+            "type": { "type": "string", "format": "uri", "description": "Names the kind of problem; stable." },
+            "title": { "type": "string", "description": "The kind of problem in words." },
+            "status": { "type": "integer", "description": "The HTTP status." },
+            "detail": { "type": "string", "description": "What went wrong, for people." },
+            "code": { "type": "string", "description": "What went wrong, for programs; stable." },
+            "request_id": { "type": "string", "description": "Finds this request in the server's log." },
+        });
+        if self == Self::OAuth
+            && let Some(members) = properties.as_object_mut()
+        {
+            members.insert(
+                "error".into(),
+                json!({ "type": "string", "description": "RFC 6749, 5.2." }),
+            );
+            members.insert(
+                "error_description".into(),
+                json!({ "type": "string", "description": "The detail in RFC 6749's characters." }),
+            );
+        }
+        let required: Vec<&String> =
+            properties.as_object().into_iter().flat_map(|p| p.keys()).collect();
+        json!({ "type": "object", "required": required, "properties": properties })
+    }
+}
+
+/// A refusal on its way to the client.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", code.as_str())]
+pub struct Problem {
+    code: Code,
+    status: StatusCode,
+    detail: Cow<'static, str>,
+    scope: Option<Cow<'static, str>>,
+    retry_after_secs: Option<u32>,
+    allow: Option<String>,
+    #[source]
+    cause: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+impl From<Code> for Problem {
+    fn from(code: Code) -> Self {
+        Self {
+            code,
+            status: code.status(),
+            detail: Cow::Borrowed(code.detail()),
+            scope: None,
+            retry_after_secs: None,
+            allow: None,
+            cause: None,
+        }
+    }
+}
+
+impl Problem {
+    /// A refusal that says more than its code does. The text must not hold what a client sent.
+    #[must_use]
+    pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { detail: detail.into(), ..Self::from(code) }
+    }
+
+    /// A defect or an outage: the client is told nothing of `cause`, the log all of it.
+    #[must_use]
+    pub fn internal(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::from(Code::Internal).because(cause)
+    }
+
+    /// The token lacks `scope` (RFC 6750 §3.1).
+    #[must_use]
+    pub fn insufficient_scope(scope: impl Into<Cow<'static, str>>) -> Self {
+        Self { scope: Some(scope.into()), ..Self::from(Code::InsufficientScope) }
+    }
+
+    /// Too many attempts, the next one in `secs` seconds.
+    #[must_use]
+    pub fn too_many_attempts(secs: u32) -> Self {
+        Self { retry_after_secs: Some(secs), ..Self::from(Code::TooManyAttempts) }
+    }
+
+    /// Not now; try again in `secs` seconds.
+    #[must_use]
+    pub fn unavailable(secs: u32) -> Self {
+        Self { retry_after_secs: Some(secs), ..Self::from(Code::Unavailable) }
+    }
+
+    /// The same refusal with another status than the code's own.
+    #[must_use]
+    pub fn with_status(self, status: StatusCode) -> Self {
+        Self { status, ..self }
+    }
+
+    /// The same refusal with its cause, which only the log sees.
+    #[must_use]
+    pub fn because(self, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self { cause: Some(cause.into()), ..self }
+    }
+
+    /// The same refusal with the methods the path has.
+    #[must_use]
+    pub fn with_allow(self, methods: String) -> Self {
+        Self { allow: Some(methods), ..self }
+    }
+
+    /// What went wrong.
+    #[must_use]
+    pub const fn code(&self) -> Code {
+        self.code
+    }
+
+    /// The refusal as the answer to request `id`.
+    #[must_use]
+    pub fn render(&self, shape: Shape, id: RequestId) -> Response {
+        let oauth = shape == Shape::OAuth;
+        let mut request_id = [0; ulid::ULID_LEN];
+        let body = Body {
+            kind: self.code.type_uri(),
+            title: self.code.title(),
+            status: self.status.as_u16(),
+            detail: &self.detail,
+            code: self.code.as_str(),
+            request_id: id.encode(&mut request_id),
+            error: oauth.then(|| self.code.oauth_error()),
+            error_description: oauth.then(|| oauth_text(&self.detail)),
+        };
+        let mut response = Response::builder()
+            .status(self.status)
+            .content_type(shape.media_type())
+            .body(serde_json::to_vec(&body).unwrap_or_default());
+        self.add_headers(shape, response.headers_mut());
+        response
+    }
+
+    fn add_headers(&self, shape: Shape, headers: &mut header::HeaderMap) {
+        if shape == Shape::OAuth {
+            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+        }
+        if let Some(challenge) = self.challenge() {
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        if let Some(secs) = self.retry_after_secs() {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(secs));
+        }
+        if let Some(methods) =
+            self.allow.as_deref().and_then(|text| HeaderValue::from_str(text).ok())
+        {
+            headers.insert(header::ALLOW, methods);
+        }
+        if matches!(self.code, Code::BodyTooLarge | Code::RequestTimeout) {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+    }
+
+    /// RFC 6750 §3: a challenge names an error only when a token was presented.
+    fn challenge(&self) -> Option<HeaderValue> {
+        match (self.code, self.status) {
+            (Code::NotAuthenticated, _) => Some(CHALLENGE),
+            (Code::AmbiguousCredentials, _) => Some(CHALLENGE_AMBIGUOUS),
+            (_, StatusCode::UNAUTHORIZED) => Some(CHALLENGE_INVALID),
+            (Code::InsufficientScope, _) => {
+                let scope = self.scope.as_deref().unwrap_or_default();
+                HeaderValue::try_from(format!(
+                    "Bearer realm=\"keystile\", error=\"insufficient_scope\", scope=\"{}\"",
+                    oauth_text(scope)
+                ))
+                .ok()
+            }
+            _ => None,
+        }
+    }
+
+    fn retry_after_secs(&self) -> Option<u32> {
+        let waits = matches!(self.code, Code::TooManyAttempts | Code::Unavailable);
+        waits.then(|| self.retry_after_secs.unwrap_or(1).max(1))
+    }
+}
+
+impl ResponseError for Problem {
+    fn status(&self) -> StatusCode {
+        self.status
+    }
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    code: &'a str,
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_description: Option<String>,
+}
+
+/// `text` in the characters RFC 6749 §5.2 allows: printable ASCII without `"` and `\`.
+fn oauth_text(text: &str) -> String {
+    text.chars()
+        .map(|c| match c {
+            '"' | '\\' => '\'',
+            ' '..='~' => c,
+            _ => '?',
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn sent(problem: &Problem, shape: Shape) -> (Response, Value) {
+        let mut response = problem.render(shape, RequestId::from_bytes([0; 16]));
+        let body = response.take_body().into_json().await.unwrap();
+        (response, body)
+    }
+
+    #[tokio::test]
+    async fn a_problem_has_the_members_of_rfc_9457_and_no_others() {
+        let (response, body) = sent(&Code::NotFound.into(), Shape::Problem).await;
+        assert_eq!(response.status(), 404);
+        assert_eq!(response.content_type(), Some("application/problem+json"));
+        let expected = json!({
+            "type": "urn:keystile:error:not_found",
+            "title": "Not found",
+            "status": 404,
+            "detail": "Not found",
+            "code": "not_found",
+            "request_id": "00000000000000000000000000",
+        });
+        assert_eq!(body, expected);
+    }
+
+    #[tokio::test]
+    async fn an_oauth_problem_adds_error_and_description_and_is_not_stored() {
+        let problem = Problem::new(Code::InvalidGrant, "say \"no\" \\ n\u{e9}");
+        let (response, body) = sent(&problem, Shape::OAuth).await;
+        assert_eq!(response.content_type(), Some("application/json"));
+        assert_eq!(response.header("cache-control"), Some("no-store"));
+        assert_eq!(response.header("pragma"), Some("no-cache"));
+        assert_eq!(body["error"], "invalid_grant");
+        assert_eq!(body["error_description"], "say 'no' ' n?");
+        assert_eq!(body["code"], "invalid_grant");
+    }
+
+    #[tokio::test]
+    async fn a_401_names_an_error_only_when_a_token_was_presented() {
+        let (none, _) = sent(&Code::NotAuthenticated.into(), Shape::Problem).await;
+        assert_eq!(none.header("www-authenticate"), Some("Bearer realm=\"keystile\""));
+        let invalid = Some("Bearer realm=\"keystile\", error=\"invalid_token\"");
+        let (bad, _) = sent(&Code::InvalidToken.into(), Shape::Problem).await;
+        assert_eq!(bad.header("www-authenticate"), invalid);
+        let refused = Problem::from(Code::InvalidGrant).with_status(StatusCode::UNAUTHORIZED);
+        let (dead, body) = sent(&refused, Shape::OAuth).await;
+        assert_eq!((dead.status().as_u16(), &body["status"]), (401, &json!(401)));
+        assert_eq!(dead.header("www-authenticate"), invalid);
+    }
+
+    #[tokio::test]
+    async fn a_missing_scope_is_named_and_a_missing_right_is_not() {
+        let (scope, _) = sent(&Problem::insufficient_scope("users:read"), Shape::Problem).await;
+        assert_eq!(
+            scope.header("www-authenticate"),
+            Some("Bearer realm=\"keystile\", error=\"insufficient_scope\", scope=\"users:read\"")
+        );
+        let (right, _) = sent(&Code::Forbidden.into(), Shape::Problem).await;
+        assert_eq!(right.header("www-authenticate"), None);
+    }
+
+    #[tokio::test]
+    async fn waiting_answers_say_how_long_in_whole_seconds() {
+        let (busy, body) = sent(&Problem::too_many_attempts(7), Shape::OAuth).await;
+        assert_eq!(busy.header("retry-after"), Some("7"));
+        assert_eq!(body["error"], "temporarily_unavailable");
+        let (down, _) = sent(&Code::Unavailable.into(), Shape::Problem).await;
+        assert_eq!(down.header("retry-after"), Some("1"));
+    }
+
+    #[tokio::test]
+    async fn the_cause_stays_here() {
+        let (response, body) = sent(&Problem::internal("disk sda1 gone"), Shape::Problem).await;
+        assert_eq!(response.status(), 500);
+        assert!(!body.to_string().contains("sda1"));
+    }
+
+    #[test]
+    fn codes_are_distinct_and_speak_rfc_6749s_characters() {
+        for (position, code) in Code::ALL.iter().enumerate() {
+            assert!(Code::ALL[position + 1..].iter().all(|other| other.as_str() != code.as_str()));
+            assert_eq!(oauth_text(code.detail()), code.detail());
+        }
+    }
+}
