@@ -66,10 +66,11 @@ impl Passwords {
             passwords.iterations >= *iterations && passwords.memory_kib >= *memory_kib
         });
         if !affordable {
-            return Err(values.refuse(
-                "passwords.memory_kib",
-                "is too weak: at least 19456 with 2 iterations, 47104 with 1, 12288 with 3 or more",
-            ));
+            let floor = "is too little: 19456 KiB go with 2 iterations, 47104 with 1, 12288 with 3";
+            return Err(values.refuse_either([
+                ("passwords.memory_kib", floor),
+                ("passwords.iterations", floor),
+            ]));
         }
         Ok(passwords)
     }
@@ -93,6 +94,7 @@ mod tests {
             let lines = format!("[passwords]\nmemory_kib = {memory}\niterations = {iterations}");
             assert_eq!(load(&lines).is_ok(), good, "{lines}");
         }
+        assert!(refusal("[passwords]\niterations = 1").starts_with("passwords.iterations"));
     }
 
     #[test]

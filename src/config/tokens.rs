@@ -122,14 +122,16 @@ impl Tokens {
             refresh_grace: ttl(values, "tokens.refresh_grace", Duration::ZERO, REFRESH_GRACE_MAX)?,
         };
         if tokens.access_ttl >= tokens.refresh_ttl {
-            return Err(
-                values.refuse("tokens.access_ttl", "must be shorter than tokens.refresh_ttl")
-            );
+            return Err(values.refuse_either([
+                ("tokens.access_ttl", "must be shorter than tokens.refresh_ttl"),
+                ("tokens.refresh_ttl", "must be longer than tokens.access_ttl"),
+            ]));
         }
         if tokens.refresh_ttl > tokens.session_ttl {
-            return Err(
-                values.refuse("tokens.refresh_ttl", "must not be longer than tokens.session_ttl")
-            );
+            return Err(values.refuse_either([
+                ("tokens.refresh_ttl", "must not be longer than tokens.session_ttl"),
+                ("tokens.session_ttl", "must not be shorter than tokens.refresh_ttl"),
+            ]));
         }
         Ok(tokens)
     }
@@ -285,7 +287,9 @@ mod tests {
         tokens("access_ttl = '59m'\nrefresh_ttl = '1h'\nsession_ttl = '1h'");
         for (lines, key) in [
             ("access_ttl = '1h'\nrefresh_ttl = '1h'", "tokens.access_ttl"),
+            ("refresh_ttl = '5m'", "tokens.refresh_ttl"),
             ("refresh_ttl = '31d'", "tokens.refresh_ttl"),
+            ("session_ttl = '6d'", "tokens.session_ttl"),
         ] {
             assert!(refused(lines).starts_with(key), "{lines}");
         }

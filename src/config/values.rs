@@ -146,6 +146,15 @@ impl Values {
         })
     }
 
+    /// The error of two values that do not go together; it names the one that somebody set.
+    pub(super) fn refuse_either(&self, rows: [(&str, &str); 2]) -> ConfigError {
+        let [first, second] = rows;
+        let set =
+            |name| self.find(name).is_some_and(|entry| entry.source != super::sources::BUILT_IN);
+        let (name, problem) = if set(first.0) || !set(second.0) { first } else { second };
+        self.refuse(name, problem)
+    }
+
     /// The error of a key whose value does not go with another's.
     pub(super) fn refuse(&self, name: &str, problem: &str) -> ConfigError {
         let nowhere = || Entry::removal(name.to_owned(), super::sources::BUILT_IN.to_owned());
