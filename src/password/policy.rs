@@ -5,7 +5,7 @@
 //! `common.txt` holds those of the 20,000 common passwords of Django 5.2
 //! (`django/contrib/auth/common-passwords.txt.gz`, compiled by Royce Williams, BSD 3-Clause, © Django Software
 //! Foundation and individual contributors) that are ASCII of at least 8 characters, in byte order; what else is
-//! there is too short or garbled.
+//! there is too short or garbled. Its licence stands beside it.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, BufRead, BufReader};
