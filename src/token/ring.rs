@@ -57,7 +57,8 @@ impl From<BadKey> for KeyError {
 /// Settles which keys sign and verify from `now` on, and proves that they do.
 ///
 /// A first start makes an asymmetric and a refresh key even when a secret makes both idle, so that a store
-/// with users and without keys always means damage.
+/// with users and without keys always means damage. With a secret, the keys of the configured secrets are all
+/// there are: taking one into use, or out of it, ends what the other keys signed.
 ///
 /// # Errors
 /// [`KeyError`]; nothing is to be written or used then.
