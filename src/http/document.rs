@@ -9,6 +9,15 @@ use super::body::strict;
 use super::problem::Shape;
 use super::routes::Routes;
 
+/// A path that is published with a slash at its end, which `poem-openapi` cannot mount.
+#[derive(Clone, Copy, Debug)]
+pub struct Slashed {
+    /// The path, slash included.
+    pub path: &'static str,
+    /// Whether the path without the slash is served as well, rather than redirected.
+    pub bare_serves: bool,
+}
+
 /// The finished document and the routes it describes.
 #[derive(Debug)]
 pub struct Document {
@@ -16,16 +25,19 @@ pub struct Document {
     pub json: String,
     /// Its paths and methods.
     pub routes: Routes,
+    /// Those of its paths that end in a slash.
+    pub slashed: Vec<Slashed>,
 }
 
 impl Document {
-    /// Finishes `spec`, the text of `OpenApiService::spec`.
+    /// Finishes `spec`, the text of `OpenApiService::spec`; the paths in `slashed` get their slash back.
     ///
     /// # Errors
     /// When `spec` is not JSON.
-    pub fn finish(spec: &str) -> Result<Self, serde_json::Error> {
+    pub fn finish(spec: &str, slashed: &[Slashed]) -> Result<Self, serde_json::Error> {
         // The library repeats a path that two of its API types share.
         let mut document = strict::parse_merging(spec)?;
+        let slashed = add_slashes(&mut document, slashed);
         let mut routes = Routes::default();
         let mut bodies = Vec::new();
         let schemes = scopeless_schemes(&document);
@@ -44,8 +56,25 @@ impl Document {
                 schemas.insert(shape.schema_name().to_owned(), shape.schema());
             }
         }
-        Ok(Self { json: serde_json::to_string_pretty(&document)?, routes })
+        Ok(Self { json: serde_json::to_string_pretty(&document)?, routes, slashed })
     }
+}
+
+/// Renames the paths, their order kept, and returns those that the document has.
+fn add_slashes(document: &mut Value, slashed: &[Slashed]) -> Vec<Slashed> {
+    let mut found = Vec::new();
+    if let Some(paths) = object(document, &["paths"]) {
+        *paths = std::mem::take(paths)
+            .into_iter()
+            .map(|(path, operations)| {
+                let wanted =
+                    slashed.iter().find(|slashed| slashed.path.strip_suffix('/') == Some(&path));
+                found.extend(wanted);
+                (wanted.map_or(path, |slashed| slashed.path.to_owned()), operations)
+            })
+            .collect();
+    }
+    found
 }
 
 fn finish_operation(path: &str, operation: &mut Value, scopeless: &[String]) {
@@ -131,7 +160,7 @@ fn finish_response(shape: Shape, status: &str, response: &mut Value) {
         .insert("headers".to_owned(), json!({ name: { "description": about, "schema": schema } }));
 }
 
-/// The schemes whose requirements must not list scopes: all but OAuth 2 and OpenID Connect
+/// The schemes whose requirements must not list scopes: all but OAuth 2 and `OpenID` Connect
 /// (OpenAPI 3.0.0, Security Requirement Object).
 fn scopeless_schemes(document: &Value) -> Vec<String> {
     let schemes = document.pointer("/components/securitySchemes").and_then(Value::as_object);
@@ -250,6 +279,7 @@ mod tests {
     struct Reads;
 
     #[OpenApi]
+    #[expect(clippy::unused_async, reason = "poem-openapi takes async functions only")]
     impl Reads {
         #[oai(path = "/users/:id", method = "get")]
         async fn find(
@@ -263,9 +293,19 @@ mod tests {
         }
     }
 
+    struct Ping;
+
+    #[OpenApi]
+    #[expect(clippy::unused_async, reason = "poem-openapi takes async functions only")]
+    impl Ping {
+        #[oai(path = "/ping/", method = "get")]
+        async fn ping(&self) {}
+    }
+
     struct Writes;
 
     #[OpenApi]
+    #[expect(clippy::unused_async, reason = "poem-openapi takes async functions only")]
     impl Writes {
         #[oai(path = "/users/:id", method = "patch")]
         async fn change(
@@ -284,10 +324,15 @@ mod tests {
         }
     }
 
+    const SLASHED: &[Slashed] = &[
+        Slashed { path: "/ping/", bare_serves: false },
+        Slashed { path: "/absent/", bare_serves: false },
+    ];
+
     fn document() -> (Value, Document) {
-        let spec = OpenApiService::new((Reads, Writes), "demo", "1").spec();
-        let document = Document::finish(&spec).unwrap();
-        assert_eq!(document.json, Document::finish(&spec).unwrap().json);
+        let spec = OpenApiService::new((Reads, Writes, Ping), "demo", "1").spec();
+        let document = Document::finish(&spec, SLASHED).unwrap();
+        assert_eq!(document.json, Document::finish(&spec, SLASHED).unwrap().json);
         (serde_json::from_str(&document.json).unwrap(), document)
     }
 
@@ -333,6 +378,14 @@ mod tests {
             "#/components/schemas/OAuthProblem"
         );
         assert!(json["components"]["schemas"]["OAuthProblem"]["properties"]["error"].is_object());
+    }
+
+    #[test]
+    fn a_path_gets_its_slash_back() {
+        let (json, document) = document();
+        assert!(json["paths"].get("/ping").is_none());
+        assert_eq!(document.routes.allow("/ping/").as_deref(), Some("GET, HEAD"));
+        assert_eq!(document.slashed.len(), 1);
     }
 
     #[test]

@@ -78,7 +78,7 @@ impl<E: Endpoint> Endpoint for Edge<E> {
             Err(error) => self.refuse(error, &asked),
         };
         self.add_headers(response.headers_mut(), asked.exchange.id());
-        log(&asked, &response, problem.as_ref());
+        self.log(&asked, &response, problem.as_ref());
         Ok(response)
     }
 }
@@ -130,6 +130,27 @@ impl<E> Edge<E> {
             headers.insert(header::STRICT_TRANSPORT_SECURITY, HSTS);
         }
     }
+
+    /// One line per request. The route is the template: a path or a query may carry what must not be
+    /// kept.
+    fn log(&self, asked: &Asked, response: &Response, problem: Option<&Problem>) {
+        let pattern = response.data::<PathPattern>().map(|pattern| &*pattern.0);
+        let route = pattern.filter(|pattern| !pattern.is_empty());
+        let route = route.map_or("-", |pattern| self.routes.label(pattern));
+        let (request_id, method) = (asked.exchange.id(), &asked.method);
+        let status = response.status().as_u16();
+        let duration_ms = asked.at.elapsed().as_secs_f64() * 1000.0;
+        let caller = asked.exchange.caller().map(tracing::field::display);
+        let code = problem.map(|problem| problem.code().as_str());
+        if response.status().is_server_error() {
+            let error = problem.map(|problem| tracing::field::display(Causes(problem)));
+            tracing::error!(%request_id, %method, route, status, duration_ms, caller, code, error,
+                "{method} {route} {status}");
+        } else {
+            tracing::info!(%request_id, %method, route, status, duration_ms, caller, code,
+                "{method} {route} {status}");
+        }
+    }
 }
 
 /// The message of a panic may quote anything, so it stays with the process's own panic hook.
@@ -162,22 +183,6 @@ fn redirect(location: &str) -> Response {
         .finish()
 }
 
-/// One line per request. The route is the pattern: a path or a query may carry what must not be kept.
-fn log(asked: &Asked, response: &Response, problem: Option<&Problem>) {
-    let route = response.data::<PathPattern>().map_or("-", |pattern| &*pattern.0);
-    let (request_id, method, status) =
-        (asked.exchange.id(), &asked.method, response.status().as_u16());
-    let duration_ms = asked.at.elapsed().as_secs_f64() * 1000.0;
-    let caller = asked.exchange.caller().map(tracing::field::display);
-    let code = problem.map(|problem| problem.code().as_str());
-    if response.status().is_server_error() {
-        let error = problem.map(|problem| tracing::field::display(Causes(problem)));
-        tracing::error!(%request_id, %method, route, status, duration_ms, caller, code, error, "{method} {route} {status}");
-    } else {
-        tracing::info!(%request_id, %method, route, status, duration_ms, caller, code, "{method} {route} {status}");
-    }
-}
-
 /// An error followed by its causes, down to the first.
 struct Causes<'a>(&'a dyn std::error::Error);
 
@@ -205,31 +210,26 @@ pub(in crate::http) mod tests {
     use super::*;
     use crate::auth::model::id::UserId;
     use crate::clock::{ManualClock, Timestamp};
-    use crate::http::docs;
-    use crate::http::document::Document;
+    use crate::http::document::{Document, Slashed};
     use crate::http::fail::{Conflict, Fail};
+    use crate::http::site::{Settings, site};
     use crate::random::SeededRandom;
 
-    fn edge<E>(inner: E, routes: Routes, https: bool) -> Edge<E> {
-        Edge {
-            inner,
-            routes,
+    fn behind(api: impl OpenApi + 'static, https: bool) -> Edge<Route> {
+        let service = OpenApiService::new(api, "demo", "1");
+        let document = Document::finish(&service.spec(), SLASHED).unwrap();
+        let settings = Settings {
             clock: Arc::new(ManualClock::at(Timestamp::from_secs(1_800_000_000))),
             random: Arc::new(SeededRandom::new(7)),
             https,
-        }
-    }
-
-    fn site(api: impl OpenApi + 'static, https: bool) -> Edge<Route> {
-        let service = OpenApiService::new(api, "demo", "1");
-        let document = Document::finish(&service.spec()).unwrap();
-        let (route, routes) = docs::attach(service, document);
-        edge(route, routes, https)
+            docs: true,
+        };
+        site(service, document, settings)
     }
 
     /// A client of `api` behind everything that stands before it in the server.
     pub(in crate::http) fn client(api: impl OpenApi + 'static) -> TestClient<BoxEndpoint<'static>> {
-        TestClient::new(site(api, false).boxed())
+        TestClient::new(behind(api, false).boxed())
     }
 
     /// The status and code of a refusal, whose shape and headers are checked on the way.
@@ -249,9 +249,15 @@ pub(in crate::http) mod tests {
         (status, body["code"].as_str().unwrap().to_owned())
     }
 
+    const SLASHED: &[Slashed] = &[
+        Slashed { path: "/things/", bare_serves: false },
+        Slashed { path: "/both/", bare_serves: true },
+    ];
+
     struct Api;
 
     #[OpenApi]
+    #[expect(clippy::unused_async, reason = "poem-openapi takes async functions only")]
     impl Api {
         #[oai(path = "/things/:id", method = "get")]
         async fn find(&self, id: Path<u32>, size: Query<Option<u8>>) -> PlainText<String> {
@@ -267,6 +273,11 @@ pub(in crate::http) mod tests {
         async fn add(&self, exchange: &Exchange) -> PlainText<String> {
             exchange.note_caller(UserId::from_bytes([0; 16]));
             PlainText(exchange.id().to_string())
+        }
+
+        #[oai(path = "/both/", method = "get")]
+        async fn both(&self) -> PlainText<&'static str> {
+            PlainText("here")
         }
 
         #[oai(path = "/token", method = "post")]
@@ -306,7 +317,7 @@ pub(in crate::http) mod tests {
 
     #[tokio::test]
     async fn browsers_are_told_to_stay_with_https_when_it_is_there() {
-        let response = TestClient::new(site(Api, true)).get("/things/2").send().await;
+        let response = TestClient::new(behind(Api, true)).get("/things/2").send().await;
         response.assert_header("strict-transport-security", "max-age=31536000");
     }
 
@@ -371,6 +382,19 @@ pub(in crate::http) mod tests {
     }
 
     #[tokio::test]
+    async fn a_path_published_with_a_slash_is_served_there() {
+        let client = client(Api);
+        for path in ["/both/", "/both"] {
+            client.get(path).send().await.assert_text("here").await;
+            let response = client.post(path).send().await;
+            response.assert_header("allow", "GET, HEAD");
+        }
+        client.post("/things/?a=1").send().await.assert_status_is_ok();
+        assert_eq!(logged("/both/", Method::GET).await["route"], "/both/");
+        assert_eq!(logged("/both/", Method::PUT).await["route"], "/both/");
+    }
+
+    #[tokio::test]
     async fn a_header_section_too_large_is_431_and_one_at_the_limit_is_not() {
         let client = client(Api);
         let padded = |bytes: usize| client.get("/things/2").header("x", "y".repeat(bytes - 1));
@@ -426,10 +450,10 @@ pub(in crate::http) mod tests {
     async fn a_request_is_one_line_without_its_path_and_query() {
         let line = logged("/things/41?size=hunter2", Method::GET).await;
         assert_eq!((&line["level"], &line["status"]), (&"INFO".into(), &422.into()));
-        assert_eq!(line["route"], "/things/:id");
+        assert_eq!(line["route"], "/things/{id}");
         assert_eq!(line["method"], "GET");
         assert_eq!(line["code"], "invalid_parameter");
-        assert_eq!(line["message"], "GET /things/:id 422");
+        assert_eq!(line["message"], "GET /things/{id} 422");
         assert!(line["duration_ms"].as_f64().unwrap() >= 0.0);
         assert_eq!(line["request_id"].as_str().map(str::len), Some(26));
         assert!(!line.to_string().contains("hunter2") && !line.to_string().contains("41"));

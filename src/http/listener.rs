@@ -1,4 +1,4 @@
-//! [`Listeners`]: sockets that are already bound, as `poem` accepts from them. Sets TCP_NODELAY, waits
+//! [`Listeners`]: sockets that are already bound, as `poem` accepts from them. Sets `TCP_NODELAY`, waits
 //! when the system has no more sockets to give, and lets HTTP/2 in nowhere.
 
 use std::future::poll_fn;

@@ -5,12 +5,12 @@
 //! and the one error shape.
 //!
 //! ```text
-//! listener -> edge -> docs | operations { body -> auth -> answer or fail }
+//! listener -> site { edge -> docs | operations { body -> auth -> answer or fail } }
 //! ```
 
+pub mod exchange;
 pub mod problem;
 
-pub mod exchange;
 pub mod fail;
 pub mod refusal;
 pub mod routes;
@@ -20,5 +20,6 @@ pub mod edge;
 
 pub mod docs;
 pub mod document;
+pub mod site;
 
 pub mod listener;

@@ -10,29 +10,44 @@ pub struct Routes(Vec<Route>);
 #[derive(Clone, Debug)]
 struct Route {
     template: String,
+    /// The template as the router knows it, its parameters numbered.
+    pattern: String,
     methods: Vec<String>,
 }
 
 impl Routes {
     /// Adds the path `template` (`/users/{id}`) with `method` (`GET`).
     pub fn add(&mut self, template: &str, method: &str) {
-        let known = self.0.iter().position(|route| route.template == template);
-        let methods = match known.and_then(|position| self.0.get_mut(position)) {
-            Some(route) => &mut route.methods,
-            None => {
-                self.0.push(Route { template: template.to_owned(), methods: Vec::new() });
-                let Some(route) = self.0.last_mut() else { return };
-                &mut route.methods
-            }
-        };
-        if !methods.iter().any(|known| known == method) {
-            methods.push(method.to_owned());
+        let method = method.to_owned();
+        match self.0.iter_mut().find(|route| route.template == template) {
+            Some(route) if route.methods.contains(&method) => {}
+            Some(route) => route.methods.push(method),
+            None => self.0.push(Route {
+                template: template.to_owned(),
+                pattern: pattern(template),
+                methods: vec![method],
+            }),
+        }
+    }
+
+    /// Gives `alias` the methods of `template`.
+    pub fn alias(&mut self, template: &str, alias: &str) {
+        let methods = self.find(template).map(|route| route.methods.clone()).unwrap_or_default();
+        for method in &methods {
+            self.add(alias, method);
         }
     }
 
     /// Each template with its methods.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[String])> {
         self.0.iter().map(|route| (route.template.as_str(), route.methods.as_slice()))
+    }
+
+    /// The template of the route that the router calls `pattern`.
+    #[must_use]
+    pub fn label<'a>(&'a self, pattern: &'a str) -> &'a str {
+        let route = self.0.iter().find(|route| route.pattern == pattern);
+        route.map_or(pattern, |route| &route.template)
     }
 
     /// The value of `Allow` for `path`: its methods, and HEAD wherever GET is.
@@ -67,6 +82,19 @@ impl Routes {
         let candidates = self.0.iter().filter(|route| matches(&route.template, path));
         candidates.min_by_key(|route| route.template.matches('{').count())
     }
+}
+
+/// `poem-openapi` mounts `/users/{id}` as `/users/:param0`.
+fn pattern(template: &str) -> String {
+    let mut parameters = 0..;
+    let segments = template.split('/').map(|segment| {
+        if segment.starts_with('{') {
+            format!(":param{}", parameters.next().unwrap_or_default())
+        } else {
+            segment.to_owned()
+        }
+    });
+    segments.collect::<Vec<_>>().join("/")
 }
 
 /// Whether `path` is an instance of `template`; a parameter is one segment, not empty.
@@ -104,6 +132,13 @@ mod tests {
         assert_eq!(routes().allow("/users/01").as_deref(), Some("DELETE"));
         assert_eq!(routes().allow("/nowhere"), None);
         assert_eq!(routes().allow("/users/"), None);
+    }
+
+    #[test]
+    fn a_route_is_labelled_by_its_template() {
+        assert_eq!(routes().label("/users/:param0"), "/users/{id}");
+        assert_eq!(routes().label("/users/me"), "/users/me");
+        assert_eq!(routes().label("/unlisted"), "/unlisted");
     }
 
     #[test]

@@ -285,6 +285,7 @@ mod tests {
     struct Api;
 
     #[OpenApi]
+    #[expect(clippy::unused_async, reason = "poem-openapi takes async functions only")]
     impl Api {
         #[oai(path = "/token", method = "post")]
         async fn token(&self, form: FormBody<Login>) -> PlainText<String> {

@@ -12,8 +12,8 @@ const MEDIA_TYPE: &str = "application/json";
 
 /// A JSON body of at most `LIMIT` bytes.
 ///
-/// `T` is a `poem_openapi::Object` with `#[oai(deny_unknown_fields)]` and without validators: a value
-/// that breaks a rule is the domain's to refuse, with 422.
+/// `T` is a `poem_openapi::Object` with `#[oai(deny_unknown_fields)]`, its strings of the types in
+/// [`super::text`], and without validators: a value that breaks a rule is the domain's to refuse, with 422.
 #[derive(Debug)]
 pub struct JsonBody<T, const LIMIT: usize = BODY_BYTES_MAX>(pub T);
 
@@ -66,28 +66,30 @@ mod tests {
     use poem_openapi::payload::PlainText;
     use poem_openapi::{Object, OpenApi};
 
+    use super::super::text::Text;
     use super::*;
     use crate::http::edge::tests::{client, refusal};
 
     #[derive(Object)]
     #[oai(deny_unknown_fields)]
     struct Note {
-        title: String,
+        title: Text,
         stars: Option<u8>,
     }
 
     struct Notes;
 
     #[OpenApi]
+    #[expect(clippy::unused_async, reason = "poem-openapi takes async functions only")]
     impl Notes {
         #[oai(path = "/notes", method = "post")]
         async fn add(&self, note: JsonBody<Note>) -> PlainText<String> {
-            PlainText(format!("{}{}", note.0.title, note.0.stars.unwrap_or_default()))
+            PlainText(format!("{}{}", note.0.title.0, note.0.stars.unwrap_or_default()))
         }
 
         #[oai(path = "/secrets", method = "post")]
         async fn hide(&self, note: CredentialsBody<Note>) -> PlainText<String> {
-            PlainText(note.0.title)
+            PlainText(note.0.title.0)
         }
     }
 

@@ -5,6 +5,7 @@
 pub mod form;
 pub mod json;
 pub mod strict;
+pub mod text;
 
 use std::time::Duration;
 
