@@ -13,8 +13,11 @@ use super::keys::{Range, Table};
 use super::lease::Lease;
 use crate::store::{Result, StoreError, codec};
 
-/// Writes by table and key; nothing stands for a removal.
-pub(super) type Writes = BTreeMap<Table, BTreeMap<Vec<u8>, Option<Vec<u8>>>>;
+/// The value to stand at a key, or its removal.
+pub(super) type Write = Option<Vec<u8>>;
+
+/// Writes by table and key.
+pub(super) type Writes = BTreeMap<Table, BTreeMap<Vec<u8>, Write>>;
 
 /// One key and its value, as read.
 pub(super) type Entry = (Vec<u8>, Vec<u8>);
