@@ -1,11 +1,13 @@
 //! The sled engine killed right after it acknowledged: nothing acknowledged is lost.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use keystile::auth::model::id::UserId;
 use keystile::store::Store;
-use keystile::store::sled::SledStore;
+use keystile::store::sled::{OpenError, SledStore};
 
 use crate::fixture::{Make, NOW, settings};
 
@@ -14,25 +16,29 @@ const CHILD: &str = "KEYSTILE_TEST_KILLED";
 /// Gives the child its seed.
 const SEED: &str = "KEYSTILE_TEST_SEED";
 
+/// Runs [`until_it_is_killed`] in a process that is killed after `count` acknowledgements.
+fn killed_after(path: &Path, seed: usize, count: usize) -> Vec<UserId> {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "sled_kill::until_it_is_killed", "--nocapture"])
+        .env(CHILD, path)
+        .env(SEED, seed.to_string())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let ids = lines.filter_map(|line| Some(line.strip_prefix("ok ")?.parse::<UserId>().unwrap()));
+    let acknowledged = ids.take(count).collect();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    acknowledged
+}
+
 #[tokio::test]
 async fn a_store_killed_right_after_acknowledging_has_lost_nothing() {
     let directory = tempfile::tempdir().unwrap();
-    let mut acknowledged: Vec<UserId> = vec![];
-    for round in 1..=5_usize {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "sled_kill::until_it_is_killed", "--nocapture"])
-            .env(CHILD, directory.path())
-            .env(SEED, round.to_string())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
-        let ids =
-            lines.filter_map(|line| Some(line.strip_prefix("ok ")?.parse::<UserId>().unwrap()));
-        acknowledged.extend(ids.take(10 * round));
-        child.kill().unwrap();
-        child.wait().unwrap();
-
+    let mut acknowledged = vec![];
+    for round in 1..=5 {
+        acknowledged.extend(killed_after(directory.path(), round, 10 * round));
         let store = SledStore::open(&settings(directory.path())).unwrap();
         for id in &acknowledged {
             let user = store.user(*id).await.unwrap().unwrap();
@@ -43,6 +49,19 @@ async fn a_store_killed_right_after_acknowledging_has_lost_nothing() {
         store.close().await;
     }
     assert_eq!(acknowledged.len(), 150);
+}
+
+#[tokio::test]
+async fn a_database_emptied_after_a_kill_does_not_come_up_as_a_fresh_one() {
+    let directory = tempfile::tempdir().unwrap();
+    killed_after(directory.path(), 1, 10);
+    let file = directory.path().join("db/db");
+    for length in [100, 0] {
+        File::options().write(true).open(&file).unwrap().set_len(length).unwrap();
+        let opened = SledStore::open(&settings(directory.path()));
+        assert!(matches!(opened, Err(OpenError::Damaged { .. })));
+        assert_eq!(std::fs::metadata(&file).unwrap().len(), length, "it was written to");
+    }
 }
 
 /// The child's part: adds users with a session each and reports them until it is killed.

@@ -34,11 +34,11 @@ pub async fn expired_sessions_are_swept_within_the_limit(store: AnyStore) {
     }
     let bob = make.stored_user(&store, "bob").await;
     let now = swept_by(NOW.after(IDLE));
-    let alive = make.stored_session(&store, &bob, now).await;
+    let living = make.stored_session(&store, &bob, now).await;
     assert_eq!(store.sweep(now, 3).await, Ok(3));
     assert_eq!(store.sweep(now, 3).await, Ok(2));
     assert_eq!(store.sweep(now, 3).await, Ok(0));
-    assert!(lives(&store, &alive, now).await);
+    assert!(lives(&store, &living, now).await);
 }
 
 pub async fn a_session_that_moved_its_deadline_is_not_swept_by_the_old_one(store: AnyStore) {

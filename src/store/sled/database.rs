@@ -130,6 +130,9 @@ impl Database {
 
     /// Makes everything durable at an orderly end, after which nothing is written any more.
     pub(super) fn finish(&self) {
+        if self.has_failed() {
+            return;
+        }
         let synced = self.db.flush().and_then(|_| Ok(self.file.sync_data()?));
         match synced {
             Ok(()) => self.lease.mark_clean(),
