@@ -13,8 +13,11 @@ use super::keys::{Range, Table};
 use super::lease::Lease;
 use crate::store::{Result, StoreError, codec};
 
-/// Writes by table and key; nothing stands for a removal.
-pub(super) type Writes = BTreeMap<Table, BTreeMap<Vec<u8>, Option<Vec<u8>>>>;
+/// The value to stand at a key, or its removal.
+pub(super) type Write = Option<Vec<u8>>;
+
+/// Writes by table and key.
+pub(super) type Writes = BTreeMap<Table, BTreeMap<Vec<u8>, Write>>;
 
 /// One key and its value, as read.
 pub(super) type Entry = (Vec<u8>, Vec<u8>);
@@ -127,6 +130,9 @@ impl Database {
 
     /// Makes everything durable at an orderly end, after which nothing is written any more.
     pub(super) fn finish(&self) {
+        if self.has_failed() {
+            return;
+        }
         let synced = self.db.flush().and_then(|_| Ok(self.file.sync_data()?));
         match synced {
             Ok(()) => self.lease.mark_clean(),

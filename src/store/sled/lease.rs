@@ -31,8 +31,8 @@ pub(super) struct Manifest {
     pub(super) schema: u32,
     /// Whether the first start was completed: nothing was acknowledged before.
     pub(super) sealed: bool,
-    /// How long the database file was at the last orderly end; unknown since then.
-    pub(super) clean_bytes: Option<u64>,
+    /// The database file was never shorter since; a shorter one was cut off.
+    pub(super) bytes_min: u64,
 }
 
 /// Holds the data directory until it is dropped.
@@ -87,7 +87,7 @@ impl Drop for Lease {
         }
         // Only once the database is let go by everybody is its length the last one.
         if let Some(length) = settled_length(&database_file(&self.path)) {
-            let manifest = Manifest { clean_bytes: Some(length), ..self.manifest.clone() };
+            let manifest = Manifest { bytes_min: length, ..self.manifest.clone() };
             if let Err(error) = manifest.write(&self.path) {
                 tracing::warn!(%error, "the orderly end could not be noted");
             }
@@ -98,7 +98,7 @@ impl Drop for Lease {
 impl Manifest {
     /// The manifest of a directory whose first start has begun.
     pub(super) const fn unsealed(instance: String) -> Self {
-        Self { instance, schema: SCHEMA_VERSION, sealed: false, clean_bytes: None }
+        Self { instance, schema: SCHEMA_VERSION, sealed: false, bytes_min: 0 }
     }
 
     fn read(path: &Path) -> Result<Self, OpenError> {

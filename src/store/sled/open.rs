@@ -19,6 +19,8 @@ use crate::store::codec::{self, SCHEMA_VERSION};
 
 /// How often sled's own thread flushes and collects garbage; it collects nowhere else.
 const FLUSH_EVERY_MS: u64 = 500;
+/// The length below which sled never truncates its file while it runs: its first segment stays.
+const SEGMENT_BYTES: u64 = 512 * 1024;
 
 /// How to open the store.
 #[derive(Clone, Debug)]
@@ -140,14 +142,14 @@ fn initialise(settings: &SledSettings, lock: File) -> Result<Database, OpenError
     prepare().map_err(|error| OpenError::io(&directory, error))?;
 
     let db = start(settings).map_err(|failure| failure.into_error(path))?;
-    let manifest = Manifest { sealed: true, ..unsealed };
-    let sentinel = Sentinel { instance: manifest.instance.clone(), schema: SCHEMA_VERSION };
+    let sentinel = Sentinel { instance: unsealed.instance.clone(), schema: SCHEMA_VERSION };
     let sentinel = codec::encode(Table::Meta.name(), meta::INSTANCE, &sentinel)
         .map_err(|error| OpenError::damaged(path, &error.to_string()))?;
     let file = File::open(database_file(path)).map_err(|error| OpenError::io(path, error))?;
-    let lease = Lease::keep(path.to_owned(), lock, manifest.clone());
     let seal = || {
         db.open_tree(Table::Meta.name())?.insert(meta::INSTANCE, sentinel)?;
+        let sealed = Manifest { sealed: true, ..unsealed };
+        let lease = Lease::keep(path.to_owned(), lock, sealed.clone());
         let database = Database::new(db, file, settings.durability, lease)?;
         database.make_durable()?;
         // sled never syncs these itself; a power cut would leave a torn `conf` that does not open again.
@@ -156,7 +158,8 @@ fn initialise(settings: &SledSettings, lock: File) -> Result<Database, OpenError
             File::open(directory.join(name))?.sync_all()?;
         }
         sync_directory(&directory)?;
-        manifest.write(path)?;
+        let bytes_min = fs::metadata(database_file(path))?.len();
+        Manifest { bytes_min, ..sealed }.write(path)?;
         Ok(database)
     };
     seal().map_err(|error: ::sled::Error| OpenError::io(path, error.into()))
@@ -168,7 +171,8 @@ fn reopen(settings: &SledSettings, lock: File, manifest: Manifest) -> Result<Dat
     inspect(path, &manifest)?;
     let db = recover(settings)?;
     verify(path, &db, &manifest)?;
-    let manifest = Manifest { clean_bytes: None, ..manifest };
+    let bytes_min = manifest.bytes_min.min(SEGMENT_BYTES);
+    let manifest = Manifest { bytes_min, ..manifest };
     let finish = || {
         manifest.write(path)?;
         tighten(&database_directory(path))?;
@@ -189,9 +193,8 @@ fn inspect(path: &Path, manifest: &Manifest) -> Result<(), OpenError> {
     }
     let file = database_file(path);
     let length = fs::metadata(&file).map_err(|error| OpenError::io(&file, error))?.len();
-    let least = manifest.clean_bytes.unwrap_or(0).max(FILE_BYTES_MIN);
-    if length < least {
-        let reason = format!("db/db has {length} bytes, at least {least} were written");
+    if length < manifest.bytes_min {
+        let reason = format!("db/db has {length} bytes of at least {}", manifest.bytes_min);
         return Err(OpenError::damaged(path, &reason));
     }
     Ok(())
@@ -310,6 +313,3 @@ fn tighten(directory: &Path) -> io::Result<()> {
     }
     Ok(())
 }
-
-/// No database of ours is shorter: the first segment alone holds the trees and the sentinel.
-const FILE_BYTES_MIN: u64 = 1024;

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::database::{Database, Entry, Writes};
+use super::database::{Database, Entry, Write, Writes};
 use super::keys::{Range, Table};
 use super::room::Room;
 use crate::auth::model::audit::AuditEvent;
@@ -15,7 +15,7 @@ pub(super) struct Staged<'a> {
     room: &'a mut Room,
     writes: Writes,
     /// What the running step has overwritten in `writes`, to be put back if it fails.
-    undo: Vec<(Table, Vec<u8>, Option<Option<Vec<u8>>>)>,
+    undo: Vec<(Table, Vec<u8>, Option<Write>)>,
 }
 
 impl<'a> Staged<'a> {
@@ -122,7 +122,7 @@ impl<'a> Staged<'a> {
             .try_for_each(|event| self.put(Table::Audit, event.id.to_bytes().to_vec(), event))
     }
 
-    fn write(&mut self, table: Table, key: Vec<u8>, value: Option<Vec<u8>>) {
+    fn write(&mut self, table: Table, key: Vec<u8>, value: Write) {
         let before = self.writes.entry(table).or_default().insert(key.clone(), value);
         self.undo.push((table, key, before));
     }

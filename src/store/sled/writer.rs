@@ -40,7 +40,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Works until the queue is closed or the store has failed.
+    /// Works until the queue is closed, which a failure does too.
     pub(super) fn run(mut self) {
         let database = Arc::clone(&self.database);
         let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.work()));
@@ -53,7 +53,8 @@ impl Writer {
         while let Some(command) = self.queue.blocking_recv() {
             self.batch(command);
             if self.database.has_failed() {
-                return;
+                // What is queued already is still answered: with `Unavailable`, by the commit.
+                self.queue.close();
             }
         }
         self.database.finish();

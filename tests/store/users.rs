@@ -1,0 +1,139 @@
+//! Steps on users.
+
+use keystile::auth::model::user::{PasswordHash, SessionsAfter, User, UserChange, UserUpdate};
+use keystile::auth::model::username::Email;
+use keystile::store::StoreError;
+
+use crate::fixture::{AnyStore, Make, demote, disable, only, set};
+
+pub async fn a_user_is_found_by_id_and_by_name(store: AnyStore) {
+    let make = Make::new();
+    let alice = make.stored_user(&store, "alice").await;
+    assert_eq!(store.user(alice.id).await, Ok(Some(alice.clone())));
+    assert_eq!(store.user_by_name(&alice.username).await, Ok(Some(alice)));
+    let bob = make.user("bob");
+    assert_eq!(store.user(bob.id).await, Ok(None));
+    assert_eq!(store.user_by_name(&bob.username).await, Ok(None));
+}
+
+pub async fn a_name_is_taken_once(store: AnyStore) {
+    let make = Make::new();
+    let alice = make.stored_user(&store, "alice").await;
+    let other = make.user("alice");
+    assert_eq!(store.create_user(other.clone(), vec![]).await, Err(StoreError::Conflict));
+    assert_eq!(store.user(other.id).await, Ok(None));
+    let renamed = User { id: alice.id, ..make.user("alicia") };
+    assert_eq!(store.create_user(renamed, vec![]).await, Err(StoreError::Conflict));
+    assert_eq!(store.user_by_name(&alice.username).await, Ok(Some(alice)));
+}
+
+pub async fn the_same_user_again_is_accepted(store: AnyStore) {
+    let alice = Make::new().stored_user(&store, "alice").await;
+    assert_eq!(store.create_user(alice.clone(), vec![]).await, Ok(()));
+    assert_eq!(store.user(alice.id).await, Ok(Some(alice)));
+}
+
+pub async fn users_are_listed_by_name_in_pages(store: AnyStore) {
+    let make = Make::new();
+    for name in ["bob", "carla", "alice", "carl", "dora"] {
+        make.stored_user(&store, name).await;
+    }
+    let page = async |prefix: &str, after: Option<&str>, limit| {
+        let page = store.users(prefix.to_owned(), after.map(str::to_owned), limit).await.unwrap();
+        let names: Vec<_> = page.items.iter().map(|user| user.username.to_string()).collect();
+        (names.join(" "), page.next)
+    };
+    assert_eq!(page("", None, 2).await, ("alice bob".to_owned(), Some("bob".to_owned())));
+    assert_eq!(page("", Some("bob"), 3).await, ("carl carla dora".to_owned(), None));
+    assert_eq!(page("car", None, 9).await, ("carl carla".to_owned(), None));
+    assert_eq!(page("car", Some("carl"), 9).await, ("carla".to_owned(), None));
+    assert_eq!(page("car", Some("dora"), 9).await, (String::new(), None));
+    assert_eq!(page("x", None, 9).await, (String::new(), None));
+}
+
+pub async fn an_update_sets_the_given_fields_and_no_other(store: AnyStore) {
+    let alice = Make::new().stored_user(&store, "alice").await;
+    let email = Some(Email::parse("alice@example.com").unwrap());
+    let change = UserChange { email: Some(email.clone()), ..UserChange::default() };
+    let updated = store.update_user(alice.id, set(change, SessionsAfter::Keep), vec![]).await;
+    let expected = User { email, ..alice.clone() };
+    assert_eq!(updated, Ok(expected.clone()));
+    assert_eq!(store.user(alice.id).await, Ok(Some(expected)));
+    let ended = store.update_user(alice.id, only(SessionsAfter::EndAll), vec![]).await.unwrap();
+    assert!(ended.epoch > alice.epoch);
+}
+
+pub async fn an_update_of_nobody_is_refused(store: AnyStore) {
+    let nobody = Make::new().user("nobody");
+    let refused = store.update_user(nobody.id, disable(), vec![]).await;
+    assert_eq!(refused, Err(StoreError::NotFound));
+}
+
+pub async fn an_update_expecting_another_hash_is_refused_whole(store: AnyStore) {
+    let alice = Make::new().stored_user(&store, "alice").await;
+    let rehash = |expected: &str, hash: &str| UserUpdate {
+        change: UserChange {
+            password_hash: Some(PasswordHash::new(hash.to_owned())),
+            full_name: Some(Some("Alice".to_owned())),
+            ..UserChange::default()
+        },
+        expect_hash: Some(PasswordHash::new(expected.to_owned())),
+        sessions: SessionsAfter::EndAll,
+    };
+    let refused = store.update_user(alice.id, rehash("stale", "new"), vec![]).await;
+    assert_eq!(refused, Err(StoreError::Conflict));
+    assert_eq!(store.user(alice.id).await, Ok(Some(alice.clone())));
+    let updated =
+        store.update_user(alice.id, rehash("hash of alice", "new"), vec![]).await.unwrap();
+    assert_eq!(updated.password_hash.expose(), "new");
+}
+
+pub async fn a_deleted_user_is_gone_and_its_name_is_free(store: AnyStore) {
+    let make = Make::new();
+    let alice = make.stored_user(&store, "alice").await;
+    assert_eq!(store.delete_user(alice.id, vec![]).await, Ok(()));
+    assert_eq!(store.user(alice.id).await, Ok(None));
+    assert_eq!(store.user_by_name(&alice.username).await, Ok(None));
+    let other = make.stored_user(&store, "alice").await;
+    assert_eq!(store.user_by_name(&alice.username).await, Ok(Some(other)));
+}
+
+pub async fn deleting_nobody_is_refused(store: AnyStore) {
+    let nobody = Make::new().user("nobody");
+    assert_eq!(store.delete_user(nobody.id, vec![]).await, Err(StoreError::NotFound));
+}
+
+pub async fn the_last_administrator_can_be_neither_disabled_nor_demoted_nor_deleted(
+    store: AnyStore,
+) {
+    let make = Make::new();
+    make.stored_user(&store, "bob").await;
+    let root = make.admin("root");
+    store.create_user(root.clone(), vec![]).await.unwrap();
+    for update in [disable(), demote()] {
+        let refused = store.update_user(root.id, update, vec![]).await;
+        assert_eq!(refused, Err(StoreError::LastAdmin));
+    }
+    assert_eq!(store.delete_user(root.id, vec![]).await, Err(StoreError::LastAdmin));
+    assert_eq!(store.user(root.id).await, Ok(Some(root.clone())));
+    assert!(store.update_user(root.id, only(SessionsAfter::EndAll), vec![]).await.is_ok());
+}
+
+pub async fn an_administrator_beside_another_can_go(store: AnyStore) {
+    let make = Make::new();
+    let (one, other) = (make.admin("one"), make.admin("other"));
+    for admin in [&one, &other] {
+        store.create_user(admin.clone(), vec![]).await.unwrap();
+    }
+    assert!(store.update_user(one.id, disable(), vec![]).await.is_ok());
+    assert_eq!(store.delete_user(other.id, vec![]).await, Err(StoreError::LastAdmin));
+    let enable = UserChange { disabled: Some(false), ..UserChange::default() };
+    assert!(store.update_user(one.id, set(enable, SessionsAfter::Keep), vec![]).await.is_ok());
+    assert_eq!(store.delete_user(other.id, vec![]).await, Ok(()));
+}
+
+pub async fn without_administrators_anybody_can_go(store: AnyStore) {
+    let alice = Make::new().stored_user(&store, "alice").await;
+    assert!(store.update_user(alice.id, disable(), vec![]).await.is_ok());
+    assert_eq!(store.delete_user(alice.id, vec![]).await, Ok(()));
+}
