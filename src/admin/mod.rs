@@ -1,1 +1,68 @@
-//! admin
+//! The operator's commands, one implementation for a running server and a stopped one.
+//!
+//! A running server takes them on a socket in its data directory ([`server`], [`client`]); with the
+//! server down the same [`perform`] runs on the opened store. Who is calling is checked before, and shown
+//! by an [`Operator`]. Knows no HTTP and no engine.
+
+pub mod client;
+pub mod protocol;
+pub mod server;
+
+use std::collections::BTreeSet;
+
+use crate::admin::protocol::{Account, NewAccountFields, Refusal, Reply, Request};
+use crate::auth::policy::{Acting, Operator};
+use crate::auth::register::NewAccount;
+use crate::auth::users::{NewUser, UserQuery, UsersError};
+use crate::auth::{Auth, Fault, Origin};
+use crate::password::Password;
+
+/// Carries out one command.
+///
+/// # Errors
+/// A [`Refusal`] with one line for the operator; nothing was done then.
+pub async fn perform(auth: &Auth, operator: &Operator, request: Request) -> Result<Reply, Refusal> {
+    let acting = Acting::Operator(operator);
+    match request {
+        Request::UsersAdd(fields) => add_user(auth, acting, fields).await,
+        Request::UsersList { after, limit } => {
+            let query = UserQuery { prefix: None, after, limit };
+            let page = auth.list_users(acting, query).await.map_err(refusal)?;
+            let accounts = page.items.iter().map(Account::of).collect();
+            Ok(Reply::Accounts { accounts, next: page.next })
+        }
+        Request::UsersShow { name } => {
+            let user = auth.find_user_by_name(acting, &name).await.map_err(refusal)?;
+            Ok(Reply::Account(Account::of(&user)))
+        }
+    }
+}
+
+async fn add_user(
+    auth: &Auth,
+    acting: Acting<'_>,
+    fields: NewAccountFields,
+) -> Result<Reply, Refusal> {
+    let roles: BTreeSet<String> = fields.roles.into_iter().collect();
+    let new_user = NewUser {
+        account: NewAccount {
+            username: fields.username,
+            password: Password::new(fields.password.into_text()),
+            email: fields.email,
+            full_name: fields.full_name,
+        },
+        roles: (!roles.is_empty()).then_some(roles),
+        disabled: false,
+    };
+    let user = auth.add_user(acting, new_user, &Origin::default()).await.map_err(refusal)?;
+    Ok(Reply::Account(Account::of(&user)))
+}
+
+/// The line an operator reads: a fault with its cause, which a client over HTTP would not be told.
+fn refusal(error: UsersError) -> Refusal {
+    match error {
+        UsersError::Fault(Fault::Store(cause)) => Refusal(cause.to_string()),
+        UsersError::Fault(Fault::Hash(cause)) => Refusal(cause.to_string()),
+        other => Refusal(other.to_string()),
+    }
+}

@@ -1,1 +1,101 @@
-//! cli
+//! The command line: one file per subcommand, and the only room that prints.
+//!
+//! Exit status: 0 done, 1 refused or failed with one line on standard error, 2 wrong usage (clap's own).
+
+pub mod config_check;
+pub mod healthcheck;
+pub mod openapi;
+pub mod output;
+pub mod reach;
+pub mod serve;
+pub mod users;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::Config;
+use crate::config::sources::Sources;
+
+/// A token server in one binary: users, sessions, JWT access and refresh tokens, an embedded store.
+#[derive(Parser)]
+#[command(name = "keystile", version, about, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    serve: ServeArgs,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// What every command takes.
+#[derive(Args, Clone)]
+pub struct Common {
+    /// Configuration file [default: config.toml, if there is one]
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    /// Data directory [default: data]
+    #[arg(long, value_name = "DIR", global = true)]
+    data: Option<PathBuf>,
+    /// Print JSON instead of text
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+/// What serving takes.
+#[derive(Args, Clone, Default)]
+pub struct ServeArgs {
+    /// Address to listen on, may be repeated [default: 127.0.0.1:8000]
+    #[arg(long, value_name = "ADDR")]
+    listen: Vec<String>,
+    /// Start although the clock stands behind the time the data was last written
+    #[arg(long)]
+    accept_clock: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve until told to stop (the default)
+    Serve(ServeArgs),
+    /// Add, list and show users, with the server running or not
+    #[command(subcommand)]
+    Users(users::UsersCommand),
+    /// Check the configuration
+    #[command(subcommand)]
+    Config(config_check::ConfigCommand),
+    /// Print the `OpenAPI` document
+    Openapi(openapi::OpenapiArgs),
+    /// Ask a running server whether it is well, for containers
+    Healthcheck(healthcheck::HealthcheckArgs),
+}
+
+/// Parses the arguments, carries the command out and says how it went.
+#[must_use]
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let common = cli.common;
+    let done = match cli.command {
+        None => serve::run(&common, &cli.serve),
+        Some(Command::Serve(args)) => serve::run(&common, &args),
+        Some(Command::Users(command)) => users::run(&common, command),
+        Some(Command::Config(command)) => config_check::run(&common, &command),
+        Some(Command::Openapi(args)) => openapi::run(&common, &args),
+        Some(Command::Healthcheck(args)) => healthcheck::run(&common, &args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if output::is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The configuration as these arguments and this process's environment have it.
+fn load_config(common: &Common, listen: &[String]) -> anyhow::Result<Config> {
+    let (file, data) = (common.config.clone(), common.data.clone());
+    Ok(Config::load(&Sources::from_process(file, listen.to_vec(), data))?)
+}

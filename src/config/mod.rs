@@ -62,7 +62,7 @@ pub struct Config {
 }
 
 /// One key as `config check --show` prints it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Shown {
     /// The key, as `section.key`.
     pub key: String,

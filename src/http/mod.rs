@@ -18,8 +18,154 @@ pub mod routes;
 pub mod body;
 pub mod edge;
 
+pub mod bearer;
+pub mod error;
+pub mod examples;
+pub mod origin;
+pub mod page;
+pub mod tag;
+pub mod view;
+
+pub mod account;
+pub mod admin;
+pub mod forward_auth;
+pub mod health;
+pub mod home;
+pub mod samples;
+pub mod session;
+pub mod token;
+pub mod well_known;
+
 pub mod docs;
 pub mod document;
 pub mod site;
 
 pub mod listener;
+
+use std::future::Future;
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use poem::endpoint::BoxEndpoint;
+use poem::{Endpoint, EndpointExt, IntoEndpoint, Response, Server};
+use poem_openapi::{OpenApi, OpenApiService};
+
+use self::document::{Document, Slashed};
+use self::health::Heartbeat;
+use self::listener::Listeners;
+use crate::auth::Auth;
+use crate::clock::Clock;
+use crate::random::Random;
+
+/// Which routes there are.
+#[derive(Clone, Copy, Debug)]
+pub struct Features {
+    /// `/docs` and `/openapi.json`.
+    pub docs: bool,
+    /// The sample resources.
+    pub samples: bool,
+    /// The password grant.
+    pub password_grant: bool,
+}
+
+/// What the application is made of.
+pub struct Parts {
+    /// The domain.
+    pub auth: Arc<Auth>,
+    /// When the store last wrote.
+    pub heartbeat: Arc<Heartbeat>,
+    /// Where request ids have their time from.
+    pub clock: Arc<dyn Clock>,
+    /// Where request ids have their randomness from.
+    pub random: Arc<dyn Random>,
+    /// Whether the public URL is https.
+    pub https: bool,
+    /// Which routes there are.
+    pub features: Features,
+}
+
+/// Paths that clients of the replaced stacks write with a slash at the end.
+const SLASHED: [Slashed; 2] = [
+    Slashed { path: "/auth/", bare_serves: true },
+    Slashed { path: "/items/", bare_serves: false },
+];
+
+/// All routes, with the edge around them.
+///
+/// # Errors
+/// When the document of the routes cannot be made, which is a defect.
+pub fn application(
+    parts: Parts,
+) -> Result<impl Endpoint<Output = Response> + 'static, serde_json::Error> {
+    let features = parts.features;
+    let (operations, document) = operations(&parts.heartbeat, features)?;
+    let settings = site::Settings {
+        clock: parts.clock,
+        random: parts.random,
+        https: parts.https,
+        docs: features.docs,
+    };
+    Ok(site::site(operations.data(parts.auth), document, settings))
+}
+
+/// The OpenAPI document of the application with these features.
+///
+/// # Errors
+/// When it cannot be made, which is a defect.
+pub fn openapi(features: Features) -> Result<String, serde_json::Error> {
+    operations(&Arc::default(), features).map(|(_, document)| document.json)
+}
+
+/// The operations that `features` leaves, and their document.
+fn operations(
+    heartbeat: &Arc<Heartbeat>,
+    features: Features,
+) -> Result<(BoxEndpoint<'static>, Document), serde_json::Error> {
+    let Features { docs, samples, password_grant } = features;
+    let always = (
+        token::TokenApi { password_grant },
+        account::AccountApi,
+        session::SessionApi,
+        admin::AdminApi,
+        home::HomeApi { docs },
+        forward_auth::ForwardAuthApi,
+        well_known::WellKnownApi { password_grant, docs },
+        health::HealthApi(Arc::clone(heartbeat)),
+    );
+    let resources = (samples::protected::ProtectedApi, samples::posts::PostsApi);
+    match (samples, password_grant) {
+        (false, _) => documented(always),
+        (true, false) => documented((always, resources)),
+        (true, true) => documented((always, resources, samples::blog::BlogApi)),
+    }
+}
+
+fn documented(
+    api: impl OpenApi + 'static,
+) -> Result<(BoxEndpoint<'static>, Document), serde_json::Error> {
+    let service = OpenApiService::new(api, "Keystile", env!("CARGO_PKG_VERSION"))
+        .description("A token server: users, sessions, JWT access and refresh tokens.");
+    let document = Document::finish(&service.spec(), &SLASHED)?;
+    Ok((service.into_endpoint().boxed(), document))
+}
+
+/// Serves `application` until `shutdown`, then lets requests in flight finish within `drain`.
+///
+/// # Errors
+/// When the sockets cannot be handed to the runtime.
+pub async fn serve(
+    application: impl Endpoint<Output = Response> + 'static,
+    listeners: Vec<TcpListener>,
+    shutdown: impl Future<Output = ()>,
+    drain: Duration,
+) -> io::Result<()> {
+    Server::new_with_acceptor(Listeners::new(listeners)?)
+        .idle_timeout(IDLE_TIMEOUT)
+        .run_with_graceful_shutdown(application, shutdown, Some(drain))
+        .await
+}
+
+/// How long a kept-alive connection may stay silent.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);

@@ -110,6 +110,9 @@ codes! {
         "The body did not arrive in time.";
     /// Another user has this name.
     UsernameTaken = CONFLICT, "username_taken", "Username taken", "The username is taken.";
+    /// Another request changed the same thing first; nothing was done.
+    Conflict = CONFLICT, "conflict", "Conflict",
+        "Another request changed this meanwhile; nothing was done. Try again.";
     /// The change would leave nobody to administer.
     LastAdmin = CONFLICT, "last_admin", "Last administrator",
         "The last administrator cannot be removed, disabled or demoted.";

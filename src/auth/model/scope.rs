@@ -117,6 +117,13 @@ impl RoleScopes {
         self.0.contains_key(role)
     }
 
+    /// Whether one of these roles allows `scope`.
+    #[must_use]
+    pub fn allow<'a>(&self, roles: impl IntoIterator<Item = &'a String>, scope: &str) -> bool {
+        let mut rows = roles.into_iter().filter_map(|role| self.0.get(role));
+        rows.any(|scopes| scopes.contains(scope))
+    }
+
     /// All that these roles allow together; a role no longer configured allows nothing.
     #[must_use]
     pub fn allowed<'a>(&self, roles: impl IntoIterator<Item = &'a String>) -> Scopes {

@@ -10,6 +10,25 @@ use super::scope::ADMIN_ROLE;
 use super::username::{Email, Username};
 use crate::clock::Timestamp;
 
+/// The longest full name, in characters.
+pub const FULL_NAME_CHARS_MAX: usize = 128;
+
+/// The text is not a full name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a full name has 1 to 128 characters and no control characters")]
+pub struct FullNameError;
+
+/// Checks a full name, which is data only.
+///
+/// # Errors
+/// [`FullNameError`] when it is empty, too long or holds control characters.
+pub fn parse_full_name(text: &str) -> Result<String, FullNameError> {
+    let sound = !text.trim().is_empty()
+        && text.chars().count() <= FULL_NAME_CHARS_MAX
+        && !text.chars().any(char::is_control);
+    if sound { Ok(text.to_owned()) } else { Err(FullNameError) }
+}
+
 /// A password hash as it is stored: a PHC string, or one of the formats that can be imported.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PasswordHash(String);

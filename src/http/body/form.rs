@@ -36,6 +36,14 @@ pub struct Field {
     pub secret: bool,
 }
 
+impl Field {
+    /// A parameter that may be absent, shown as it is typed.
+    #[must_use]
+    pub const fn optional(name: &'static str, about: &'static str) -> Self {
+        Self { name, about, example: None, required: false, secret: false }
+    }
+}
+
 /// What can be read from a form.
 pub trait FormFields: Sized + Send {
     /// The parameters it knows.

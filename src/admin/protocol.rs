@@ -1,0 +1,126 @@
+//! What goes over the admin socket: one JSON line asks, one JSON line answers.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::auth::model::user::User;
+
+/// The longest line either side reads, in bytes.
+pub const LINE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// A command.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case")]
+pub enum Request {
+    /// Makes a user.
+    UsersAdd(NewAccountFields),
+    /// Lists users by name, a page at a time.
+    UsersList {
+        /// The cursor of the page before.
+        after: Option<String>,
+        /// How many at most.
+        limit: usize,
+    },
+    /// Shows one user.
+    UsersShow {
+        /// The user's name.
+        name: String,
+    },
+}
+
+/// The fields of a user to make.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct NewAccountFields {
+    /// The name to log in with.
+    pub username: String,
+    /// The password.
+    pub password: PlainPassword,
+    /// An e-mail address.
+    pub email: Option<String>,
+    /// A full name.
+    pub full_name: Option<String>,
+    /// The roles; none means the default ones.
+    pub roles: Vec<String>,
+}
+
+/// A password on its way to the server; wiped when dropped.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PlainPassword(Zeroizing<String>);
+
+impl PlainPassword {
+    /// Takes the text.
+    #[must_use]
+    pub fn new(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+
+    /// Gives the text on.
+    #[must_use]
+    pub fn into_text(mut self) -> String {
+        std::mem::take(&mut *self.0)
+    }
+}
+
+impl fmt::Debug for PlainPassword {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("PlainPassword")
+    }
+}
+
+/// What a command gives back.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Reply {
+    /// One user.
+    Account(Account),
+    /// A page of users.
+    Accounts {
+        /// The users, by name.
+        accounts: Vec<Account>,
+        /// Where the next page starts.
+        next: Option<String>,
+    },
+}
+
+/// Why a command was not carried out: one line for the operator.
+#[derive(Debug, Serialize, Deserialize, thiserror::Error)]
+#[error("{0}")]
+pub struct Refusal(pub String);
+
+/// A user as the operator sees it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Account {
+    /// The user's id.
+    pub id: String,
+    /// The canonical name.
+    pub username: String,
+    /// The e-mail address.
+    pub email: Option<String>,
+    /// The full name.
+    pub full_name: Option<String>,
+    /// Whether the user is disabled.
+    pub disabled: bool,
+    /// The roles, in order.
+    pub roles: Vec<String>,
+    /// When the user was made, RFC 3339.
+    pub created_at: String,
+}
+
+impl Account {
+    /// The view of `user`.
+    #[must_use]
+    pub fn of(user: &User) -> Self {
+        Self {
+            id: user.id.to_string(),
+            username: user.username.to_string(),
+            email: user.email.as_ref().map(|email| email.as_str().to_owned()),
+            full_name: user.full_name.clone(),
+            disabled: user.disabled,
+            roles: user.roles.iter().cloned().collect(),
+            created_at: user.created_at.to_rfc3339(),
+        }
+    }
+}

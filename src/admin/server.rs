@@ -1,0 +1,131 @@
+//! The running server's end of the admin socket: `<data>/admin.sock`, open to the owner of the data
+//! directory and to root.
+
+use std::future::Future;
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+
+use crate::admin::perform;
+use crate::admin::protocol::{LINE_BYTES_MAX, Refusal, Request};
+use crate::auth::Auth;
+use crate::auth::policy::Operator;
+
+/// How many operators may be connected at a time.
+const CONNECTIONS_MAX: usize = 16;
+/// How long a connection may stay silent.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long to wait before accepting again after that failed.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Where the server on `data` listens for its operator.
+#[must_use]
+pub fn socket_path(data: &Path) -> PathBuf {
+    data.join("admin.sock")
+}
+
+/// The bound socket; its file goes when it is dropped.
+pub struct AdminSocket {
+    listener: UnixListener,
+    path: PathBuf,
+    owner: u32,
+}
+
+impl AdminSocket {
+    /// Binds the socket of the data directory, whose lock the caller holds, so that a socket left there
+    /// belongs to a process that is gone.
+    ///
+    /// # Errors
+    /// When something else than a socket has its name, or it cannot be bound.
+    pub fn bind(data: &Path) -> io::Result<Self> {
+        let path = socket_path(data);
+        match std::fs::symlink_metadata(&path) {
+            Ok(left) if left.file_type().is_socket() => std::fs::remove_file(&path)?,
+            Ok(_) => return Err(io::Error::new(io::ErrorKind::AlreadyExists, "not a socket")),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        // The directory is 0700, so nobody else reaches the socket before its own mode is set.
+        let listener = UnixListener::bind(&path)?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+        let owner = std::fs::metadata(data)?.uid();
+        Ok(Self { listener, path, owner })
+    }
+
+    /// Answers operators until `shutdown`; a command under way is finished.
+    pub async fn serve(self, auth: Arc<Auth>, shutdown: impl Future<Output = ()>) {
+        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        tokio::pin!(shutdown);
+        loop {
+            let accepted = tokio::select! {
+                accepted = self.listener.accept() => accepted,
+                () = &mut shutdown => break,
+            };
+            let stream = match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "the admin socket cannot accept");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            let Some(operator) = self.admit(&stream) else { continue };
+            let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
+            let auth = Arc::clone(&auth);
+            tokio::spawn(async move {
+                if let Err(error) = converse(&auth, &operator, stream).await {
+                    tracing::debug!(%error, "an operator's connection broke");
+                }
+                drop(place);
+            });
+        }
+        let Ok(all) = u32::try_from(CONNECTIONS_MAX) else { return };
+        // Commands are bounded by the store's deadline; a silent connection is not waited for.
+        drop(tokio::time::timeout(Duration::from_secs(2), places.acquire_many(all)).await);
+    }
+
+    /// The peer as the operator, if the kernel says that it is the owner or root.
+    fn admit(&self, stream: &UnixStream) -> Option<Operator> {
+        let uid = stream.peer_cred().ok()?.uid();
+        if uid == self.owner || uid == 0 {
+            return Some(Operator::checked());
+        }
+        tracing::warn!(uid, "somebody else tried the admin socket");
+        None
+    }
+}
+
+impl Drop for AdminSocket {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_file(&self.path) {
+            tracing::debug!(%error, "the admin socket was already gone");
+        }
+    }
+}
+
+/// Answers one line after the other.
+async fn converse(auth: &Auth, operator: &Operator, mut stream: UnixStream) -> io::Result<()> {
+    let (reader, mut writer) = stream.split();
+    let mut reader = BufReader::new(reader);
+    loop {
+        let mut line = zeroize::Zeroizing::new(Vec::new());
+        let mut limited = (&mut reader).take(LINE_BYTES_MAX);
+        let read = tokio::time::timeout(IDLE_TIMEOUT, limited.read_until(b'\n', &mut line));
+        if read.await?? == 0 {
+            return Ok(());
+        }
+        let answer = match serde_json::from_slice::<Request>(&line) {
+            Ok(request) => perform(auth, operator, request).await,
+            Err(_) => Err(Refusal("this server does not know that command".to_owned())),
+        };
+        let mut answer = serde_json::to_vec(&answer)?;
+        answer.push(b'\n');
+        writer.write_all(&answer).await?;
+    }
+}

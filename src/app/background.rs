@@ -1,0 +1,67 @@
+//! What runs beside the requests: the heartbeat that proves the store still writes, and the sweeper that
+//! frees what has expired. Neither is ever needed for an answer to be right.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::clock::{Clock, SystemClock};
+use crate::http::health::Heartbeat;
+use crate::store::Store;
+
+/// How often the heartbeat is written.
+const BEAT_INTERVAL: Duration = Duration::from_secs(5);
+/// How many dead records one step of the sweeper removes, so that traffic goes in between.
+const SWEEP_STEP: usize = 256;
+
+/// Resolves once `stopped` says so.
+pub async fn until(mut stopped: watch::Receiver<bool>) {
+    // A sender that is gone has stopped too.
+    drop(stopped.wait_for(|stopped| *stopped).await);
+}
+
+/// Writes the clock's mark every few seconds and notes when it was on disk.
+pub async fn beat(
+    store: Arc<dyn Store>,
+    clock: Arc<SystemClock>,
+    heartbeat: Arc<Heartbeat>,
+    stopped: watch::Receiver<bool>,
+) {
+    while goes_on(&stopped, BEAT_INTERVAL).await {
+        match store.heartbeat(clock.advance()).await {
+            Ok(()) => heartbeat.beat(),
+            Err(error) => tracing::error!(%error, "the heartbeat was not written"),
+        }
+    }
+}
+
+/// Removes what has expired, in small steps.
+pub async fn sweep(
+    store: Arc<dyn Store>,
+    clock: Arc<SystemClock>,
+    interval: Duration,
+    stopped: watch::Receiver<bool>,
+) {
+    while goes_on(&stopped, interval).await {
+        loop {
+            match store.sweep(clock.now(), SWEEP_STEP).await {
+                Ok(removed) if removed < SWEEP_STEP => break,
+                Ok(_) if *stopped.borrow() => break,
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "the sweeper could not remove what has expired");
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// Waits for `interval`; false if it is time to stop instead.
+async fn goes_on(stopped: &watch::Receiver<bool>, interval: Duration) -> bool {
+    tokio::select! {
+        () = tokio::time::sleep(interval) => true,
+        () = until(stopped.clone()) => false,
+    }
+}

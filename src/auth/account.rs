@@ -1,0 +1,183 @@
+//! One's own account: profile, password, deletion.
+
+use std::sync::Arc;
+
+use super::authenticate::Identity;
+use super::model::audit::{Actor, AuditEvent, Event};
+use super::model::scope::known;
+use super::model::user::{
+    FullNameError, SessionsAfter, User, UserChange, UserUpdate, parse_full_name,
+};
+use super::model::username::{Email, EmailError};
+use super::{Auth, Fault, Forbidden, Origin, faults};
+use crate::password::policy::PolicyError;
+use crate::password::{HashError, Password, Verdict};
+use crate::random::RandomError;
+use crate::store::StoreError;
+
+/// The profile fields to set, as submitted: `None` leaves one, `Some(None)` removes it.
+#[derive(Clone, Debug, Default)]
+pub struct ProfileChange {
+    /// The e-mail address.
+    pub email: Option<Option<String>>,
+    /// The full name.
+    pub full_name: Option<Option<String>>,
+}
+
+/// Why one's own account was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum AccountError {
+    /// The token does not reach that far.
+    #[error(transparent)]
+    Forbidden(#[from] Forbidden),
+    /// The address is none.
+    #[error(transparent)]
+    Email(#[from] EmailError),
+    /// The full name is none.
+    #[error(transparent)]
+    FullName(#[from] FullNameError),
+    /// The new password breaks a rule.
+    #[error(transparent)]
+    Password(#[from] PolicyError),
+    /// The current password is not that.
+    #[error("the password is incorrect")]
+    InvalidPassword,
+    /// The account changed meanwhile; nothing was done.
+    #[error("the account was changed by another request")]
+    Conflict,
+    /// The account was deleted meanwhile.
+    #[error("the account is gone")]
+    Gone,
+    /// The last administrator cannot go.
+    #[error("the last administrator cannot be lost")]
+    LastAdmin,
+    /// It could not be done.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+faults!(AccountError: HashError, RandomError);
+
+impl From<StoreError> for AccountError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::NotFound => Self::Gone,
+            StoreError::Conflict => Self::Conflict,
+            StoreError::LastAdmin => Self::LastAdmin,
+            other => Self::Fault(other.into()),
+        }
+    }
+}
+
+impl ProfileChange {
+    /// The change with its fields checked.
+    pub(super) fn checked(&self) -> Result<UserChange, ProfileError> {
+        let email = self.email.as_ref().map(|email| email.as_deref().map(Email::parse).transpose());
+        let full_name = self.full_name.as_ref();
+        let full_name = full_name.map(|name| name.as_deref().map(parse_full_name).transpose());
+        Ok(UserChange {
+            email: email.transpose()?,
+            full_name: full_name.transpose()?,
+            ..UserChange::default()
+        })
+    }
+}
+
+/// A profile field that breaks its rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProfileError {
+    /// The address is none.
+    #[error(transparent)]
+    Email(#[from] EmailError),
+    /// The full name is none.
+    #[error(transparent)]
+    FullName(#[from] FullNameError),
+}
+
+impl From<ProfileError> for AccountError {
+    fn from(error: ProfileError) -> Self {
+        match error {
+            ProfileError::Email(error) => Self::Email(error),
+            ProfileError::FullName(error) => Self::FullName(error),
+        }
+    }
+}
+
+impl Auth {
+    /// Changes the caller's profile.
+    ///
+    /// # Errors
+    /// `Forbidden` without the scope `me`; the first field that breaks its rule.
+    pub async fn change_profile(
+        &self,
+        caller: &Identity,
+        change: &ProfileChange,
+        origin: &Origin,
+    ) -> Result<User, AccountError> {
+        caller.require(known::ME)?;
+        let change = change.checked()?;
+        let update = UserUpdate { change, expect_hash: None, sessions: SessionsAfter::Keep };
+        let audit = vec![self.own_event(Event::UserUpdated, caller, origin)?];
+        Ok(self.store().update_user(caller.user().id, update, audit).await?)
+    }
+
+    /// Changes the caller's password; every other session of the caller ends in the same step.
+    ///
+    /// # Errors
+    /// `InvalidPassword` when `current` is not the password.
+    pub async fn change_password(
+        &self,
+        caller: &Identity,
+        current: Password,
+        new: Password,
+        origin: &Origin,
+    ) -> Result<(), AccountError> {
+        caller.require(known::ME)?;
+        self.check_password(&new, &caller.user().username)?;
+        self.confirm(caller, current).await?;
+        let new_hash = self.parts.hasher.hash(new).await?;
+        let update = UserUpdate {
+            change: UserChange { password_hash: Some(new_hash), ..UserChange::default() },
+            expect_hash: Some(caller.user().password_hash.clone()),
+            sessions: SessionsAfter::EndAllBut(caller.session().id),
+        };
+        let audit = vec![self.own_event(Event::PasswordChanged, caller, origin)?];
+        self.store().update_user(caller.user().id, update, audit).await?;
+        Ok(())
+    }
+
+    /// Deletes the caller's account.
+    ///
+    /// # Errors
+    /// `InvalidPassword` when `password` is not the password; `LastAdmin`.
+    pub async fn delete_account(
+        &self,
+        caller: &Identity,
+        password: Password,
+        origin: &Origin,
+    ) -> Result<(), AccountError> {
+        caller.require(known::ME)?;
+        self.confirm(caller, password).await?;
+        let audit = vec![self.own_event(Event::UserDeleted, caller, origin)?];
+        Ok(self.store().delete_user(caller.user().id, audit).await?)
+    }
+
+    /// Demands the caller's password, by the same verifier as login.
+    async fn confirm(&self, caller: &Identity, password: Password) -> Result<(), AccountError> {
+        let hash = Some(caller.user().password_hash.clone());
+        match self.parts.hasher.verify(Arc::new(password), hash).await? {
+            Verdict::Right | Verdict::RightButOutdated => Ok(()),
+            Verdict::Wrong => Err(AccountError::InvalidPassword),
+        }
+    }
+
+    fn own_event(
+        &self,
+        event: Event,
+        caller: &Identity,
+        origin: &Origin,
+    ) -> Result<AuditEvent, RandomError> {
+        let user = caller.user().id;
+        self.event(event, Actor::User(user), (user, Some(caller.session().id)), origin)
+    }
+}

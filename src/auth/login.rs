@@ -1,0 +1,118 @@
+//! Login: a name and a password become a session and its first token pair.
+
+use std::sync::Arc;
+
+use super::model::scope::{InvalidScope, Scopes};
+use super::model::user::{PasswordHash, SessionsAfter, User, UserChange, UserUpdate};
+use super::pair::TokenPair;
+use super::{Auth, Fault, Origin, faults};
+use crate::password::{HashError, Password, Verdict};
+use crate::store::StoreError;
+
+/// What somebody logs in with, as submitted.
+pub struct Credentials {
+    /// The name, in any spelling.
+    pub username: String,
+    /// The password.
+    pub password: Password,
+    /// The scopes asked for; all that the roles allow when absent.
+    pub scope: Option<String>,
+}
+
+/// Why a login was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum LoginError {
+    /// Unknown user or wrong password: one answer, one amount of work.
+    #[error("incorrect username or password")]
+    InvalidCredentials,
+    /// The right password of a disabled user.
+    #[error("inactive user")]
+    Inactive,
+    /// The scope is malformed.
+    #[error(transparent)]
+    InvalidScope(#[from] InvalidScope),
+    /// It could not be done.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+faults!(LoginError: StoreError, HashError);
+
+/// How often a login starts over because the user changed under it without getting another password.
+const ATTEMPTS: usize = 3;
+
+impl Auth {
+    /// Verifies a password and opens a session.
+    ///
+    /// # Errors
+    /// `InvalidCredentials` for an unknown name as for a wrong password, after the same work.
+    pub async fn login(
+        &self,
+        credentials: Credentials,
+        origin: &Origin,
+    ) -> Result<TokenPair, LoginError> {
+        let asked = credentials.scope.as_deref().map(Scopes::parse).transpose()?;
+        let mut user = self.verified(&credentials.username, credentials.password).await?;
+        for _ in 0..ATTEMPTS {
+            if user.disabled {
+                return Err(LoginError::Inactive);
+            }
+            let scope = self.grant(&user, asked.as_ref());
+            match self.open_session(&user, scope, origin).await {
+                Err(Fault::Store(StoreError::Conflict)) => user = self.unchanged(user).await?,
+                answer => return Ok(answer?),
+            }
+        }
+        Err(StoreError::Busy.into())
+    }
+
+    /// The user of that name, if the password is right. A hash of older parameters is replaced in passing.
+    async fn verified(&self, username: &str, password: Password) -> Result<User, LoginError> {
+        let user = match self.parse_username(username) {
+            Ok(name) => self.store().user_by_name(&name).await?,
+            Err(_) => None,
+        };
+        let password = Arc::new(password);
+        let hash = user.as_ref().map(|user| user.password_hash.clone());
+        let verdict = self.parts.hasher.verify(Arc::clone(&password), hash).await?;
+        let user = user.filter(|_| verdict != Verdict::Wrong).ok_or_else(|| {
+            tracing::info!(event = "login_failed", "login refused");
+            LoginError::InvalidCredentials
+        })?;
+        match verdict {
+            Verdict::RightButOutdated => Ok(self.rehashed(user, password).await),
+            Verdict::Right | Verdict::Wrong => Ok(user),
+        }
+    }
+
+    /// The user with a hash of today's parameters, or unchanged if that cannot be had: a login does not
+    /// fail because its hash is old.
+    async fn rehashed(&self, user: User, password: Arc<Password>) -> User {
+        let new_hash = match self.parts.hasher.hash(password).await {
+            Ok(new_hash) => new_hash,
+            Err(error) => {
+                tracing::warn!(%error, user = %user.id, "an old password hash was kept");
+                return user;
+            }
+        };
+        let update = UserUpdate {
+            change: UserChange { password_hash: Some(new_hash), ..UserChange::default() },
+            expect_hash: Some(user.password_hash.clone()),
+            sessions: SessionsAfter::Keep,
+        };
+        match self.store().update_user(user.id, update, Vec::new()).await {
+            Ok(updated) => updated,
+            Err(error) => {
+                tracing::warn!(%error, user = %user.id, "an old password hash was kept");
+                user
+            }
+        }
+    }
+
+    /// The user as stored now, if the password that was verified is still the password.
+    async fn unchanged(&self, verified: User) -> Result<User, LoginError> {
+        let same = |now: &PasswordHash| *now == verified.password_hash;
+        let user = self.store().user(verified.id).await?;
+        user.filter(|user| same(&user.password_hash)).ok_or(LoginError::InvalidCredentials)
+    }
+}

@@ -1,0 +1,101 @@
+//! Reaching the data, whether a server runs on it or not: through its socket, or by taking its lock.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use tokio::runtime::{self, Runtime};
+
+use super::{Common, load_config};
+use crate::admin::client::Client;
+use crate::admin::perform;
+use crate::admin::protocol::{Reply, Request};
+use crate::app::{self, Domain};
+use crate::auth::policy::Operator;
+use crate::config::Config;
+
+/// How long a server that is starting or stopping is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long to wait between two tries.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// A way to have commands carried out.
+pub enum Reach {
+    /// By the server that runs on the data directory.
+    Running(Client),
+    /// By this process, which holds the data directory's lock.
+    Stopped {
+        /// The opened domain.
+        domain: Domain,
+        /// What it runs on.
+        runtime: Runtime,
+    },
+}
+
+impl Reach {
+    /// Connects to the running server or opens the data, trying both while a server starts or stops.
+    ///
+    /// # Errors
+    /// When neither is to be had: another user's data, damaged data, a lock held by a silent process.
+    pub fn open(common: &Common) -> anyhow::Result<Self> {
+        let config = load_config(common, &[])?;
+        let data = &config.storage.path;
+        let started = Instant::now();
+        loop {
+            let client = Client::connect(data)
+                .with_context(|| format!("cannot open the admin socket in {}", data.display()))?;
+            if let Some(client) = client {
+                return Ok(Self::Running(client));
+            }
+            refuse_strangers(data)?;
+            match Self::open_stopped(&config) {
+                Err(error) if app::is_locked(&error) && started.elapsed() < PATIENCE => {
+                    std::thread::sleep(PAUSE);
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    fn open_stopped(config: &Config) -> anyhow::Result<Self> {
+        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+        let domain = runtime.block_on(app::open_domain(config, app::ClockRule::Check))?;
+        Ok(Self::Stopped { domain, runtime })
+    }
+
+    /// Has one command carried out.
+    ///
+    /// # Errors
+    /// With the refusal's one line, or when the server cannot be asked.
+    pub fn call(&mut self, request: Request) -> anyhow::Result<Reply> {
+        let answer = match self {
+            Self::Running(client) => client.call(&request).context("the server did not answer")?,
+            Self::Stopped { domain, runtime } => {
+                runtime.block_on(perform(&domain.auth, &Operator::checked(), request))
+            }
+        };
+        Ok(answer?)
+    }
+}
+
+impl Drop for Reach {
+    fn drop(&mut self) {
+        if let Self::Stopped { domain, runtime } = self {
+            runtime.block_on(domain.store.close());
+        }
+    }
+}
+
+/// Files made by anybody but the owner, root too, would lock the server out of its own data.
+fn refuse_strangers(data: &Path) -> anyhow::Result<()> {
+    let Ok(metadata) = std::fs::metadata(data) else { return Ok(()) };
+    let (owner, user) = (metadata.uid(), rustix::process::geteuid().as_raw());
+    if owner != user {
+        let data = data.display();
+        bail!(
+            "{data} belongs to another user; run this as its owner: sudo -u '#{owner}' keystile ..."
+        );
+    }
+    Ok(())
+}

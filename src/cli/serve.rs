@@ -1,0 +1,82 @@
+//! `keystile serve`: starts the server and stays until a signal ends it.
+
+use std::future::Future;
+use std::path::Path;
+
+use anyhow::Context;
+use tokio::runtime;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{Common, ServeArgs, load_config, output};
+use crate::app::{App, ClockRule};
+use crate::config::Config;
+use crate::telemetry;
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+/// With the one line to print, when the start is refused or the store fails.
+pub fn run(common: &Common, args: &ServeArgs) -> anyhow::Result<()> {
+    let config = load_config(common, &args.listen)?;
+    let logging = telemetry::init(config.log.format, &config.log.level)?;
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    let clock = if args.accept_clock { ClockRule::Accept } else { ClockRule::Check };
+    let runtime = runtime::Builder::new_multi_thread().enable_all().build()?;
+    let served = runtime.block_on(async {
+        let shutdown = stop_signal()?;
+        let app = App::start(&config, clock).await?;
+        announce(&config, &app);
+        app.run_until(shutdown).await
+    });
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    drop(logging);
+    served
+}
+
+/// Says where everything is, in a few lines a person reads at the first start.
+fn announce(config: &Config, app: &App) {
+    let program = std::env::args_os().next().unwrap_or_else(|| "keystile".into());
+    let program = Path::new(&program).display();
+    output::say(&format!("Keystile {}", env!("CARGO_PKG_VERSION")));
+    for address in app.addresses() {
+        let docs = if config.server.docs {
+            format!("   Swagger UI: http://{address}/docs")
+        } else {
+            String::new()
+        };
+        output::say(&format!("  listening  http://{address}{docs}"));
+    }
+    if config.server.behind_tls_proxy {
+        output::say("  cleartext  server.behind_tls_proxy is set: a proxy must add TLS in front");
+    }
+    let made = if app.is_first_start() { " (new, with a new signing key)" } else { "" };
+    output::say(&format!("  data       {}{made}", app.data_dir().display()));
+    let (workers, mib) = app.hashing();
+    output::say(&format!("  passwords  {workers} hashing at a time, at most {mib} MiB"));
+    if !app.has_users() {
+        output::say(&format!("  no users   add one: {program} users add alice --role admin"));
+    }
+}
+
+/// Resolves at the first SIGTERM or SIGINT; a second one ends the process at once.
+fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    let (first, asked) = tokio::sync::oneshot::channel();
+    tokio::spawn(async move {
+        let mut first = Some(first);
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            match first.take() {
+                Some(first) => drop(first.send(())),
+                None => std::process::exit(1),
+            }
+        }
+    });
+    Ok(async move { drop(asked.await) })
+}

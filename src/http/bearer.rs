@@ -1,0 +1,229 @@
+//! From an `Authorization` header to who is calling: the only place that makes a [`Caller`].
+//!
+//! The token is taken from exactly one header; a token in the query or the body is nobody's (RFC 6750 §2).
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use poem::http::{HeaderMap, header};
+use poem::{Request, RequestBody};
+use poem_openapi::registry::{
+    MetaOAuthFlow, MetaOAuthFlows, MetaOAuthScope, MetaSecurityScheme, Registry,
+};
+use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions, OAuthScopes};
+
+use super::exchange::Exchange;
+use super::problem::{Code, Problem};
+use crate::auth::Auth;
+use crate::auth::authenticate::Identity;
+
+/// The document's names of the security schemes.
+pub mod scheme {
+    /// Username and password, as Swagger UI's Authorize asks for them.
+    pub const OAUTH2: &str = "OAuth2";
+    /// A pasted access token.
+    pub const BEARER: &str = "Bearer";
+    /// A pasted refresh token.
+    pub const REFRESH: &str = "RefreshToken";
+}
+
+/// The scopes operations ask for, as the document lists them.
+#[derive(OAuthScopes)]
+pub enum Scope {
+    /// Manage your own account
+    #[oai(rename = "me")]
+    Me,
+    /// Write posts
+    #[oai(rename = "posts:write")]
+    PostsWrite,
+    /// Read every user
+    #[oai(rename = "users:read")]
+    UsersRead,
+    /// Change every user
+    #[oai(rename = "users:write")]
+    UsersWrite,
+    /// Ask whether a token lives
+    #[oai(rename = "introspect")]
+    Introspect,
+}
+
+/// Somebody whose access token lives, and the token as it was presented.
+pub struct Caller {
+    identity: Identity,
+    token: String,
+}
+
+impl Caller {
+    /// The access token as it was presented.
+    #[must_use]
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+}
+
+impl Deref for Caller {
+    type Target = Identity;
+
+    fn deref(&self) -> &Identity {
+        &self.identity
+    }
+}
+
+impl<'a> ApiExtractor<'a> for Caller {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        registry.create_security_scheme(scheme::OAUTH2, password_flow());
+        let text = "An access token, pasted without the word Bearer.";
+        registry.create_security_scheme(scheme::BEARER, bearer_scheme(text));
+    }
+
+    fn security_schemes() -> Vec<&'static str> {
+        vec![scheme::OAUTH2, scheme::BEARER]
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        _: &mut RequestBody,
+        _: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        let token = required(request.headers())?;
+        let identity = auth_of(request)?.authenticate(token).await.map_err(Problem::from)?;
+        if let Some(exchange) = Exchange::of(request) {
+            exchange.note_caller(identity.user().id);
+        }
+        Ok(Self { identity, token: token.to_owned() })
+    }
+}
+
+/// A refresh token in the `Authorization` header, not yet judged.
+pub struct PresentedRefresh(pub String);
+
+impl<'a> ApiExtractor<'a> for PresentedRefresh {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        let text = "A refresh token, pasted without the word Bearer.";
+        registry.create_security_scheme(scheme::REFRESH, bearer_scheme(text));
+    }
+
+    fn security_schemes() -> Vec<&'static str> {
+        vec![scheme::REFRESH]
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        _: &mut RequestBody,
+        _: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        let token = required(request.headers())?;
+        Ok(Self(token.to_owned()))
+    }
+}
+
+/// The domain that the routes were built with.
+///
+/// # Errors
+/// A defect of the composition, never the client's.
+pub fn auth_of(request: &Request) -> Result<&Arc<Auth>, Problem> {
+    request.data().ok_or_else(|| Problem::internal("the routes were built without a domain"))
+}
+
+/// The one bearer token of these headers.
+///
+/// A doubled prefix counts as one: Swagger UI adds its own to a pasted `Bearer x`. Any other scheme is
+/// no bearer token; `Basic Og==`, which Swagger UI sends for blank client fields, is nothing at all.
+///
+/// # Errors
+/// `ambiguous_credentials` for two headers (RFC 6750 §2).
+pub fn presented(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(Code::AmbiguousCredentials.into());
+    }
+    let Ok(text) = value.to_str() else { return Ok(Some("")) };
+    let Some(token) = without_prefix(text) else { return Ok(None) };
+    Ok(Some(without_prefix(token).unwrap_or(token)))
+}
+
+fn required(headers: &HeaderMap) -> Result<&str, Problem> {
+    presented(headers)?.ok_or_else(|| Code::NotAuthenticated.into())
+}
+
+fn without_prefix(text: &str) -> Option<&str> {
+    let (scheme, rest) = text.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| rest.trim_start_matches(' '))
+}
+
+const fn bearer_scheme(description: &'static str) -> MetaSecurityScheme {
+    MetaSecurityScheme {
+        ty: "http",
+        description: Some(description),
+        name: None,
+        key_in: None,
+        scheme: Some("bearer"),
+        bearer_format: Some("JWT"),
+        flows: None,
+        openid_connect_url: None,
+    }
+}
+
+fn password_flow() -> MetaSecurityScheme {
+    let scopes = Scope::meta();
+    let scopes = scopes.into_iter().map(|scope| MetaOAuthScope { ..scope }).collect();
+    MetaSecurityScheme {
+        ty: "oauth2",
+        description: Some("Your username and password; leave the client fields blank."),
+        name: None,
+        key_in: None,
+        scheme: None,
+        bearer_format: None,
+        flows: Some(MetaOAuthFlows {
+            implicit: None,
+            password: Some(MetaOAuthFlow {
+                authorization_url: None,
+                token_url: Some("/token"),
+                refresh_url: Some("/token"),
+                scopes,
+            }),
+            client_credentials: None,
+            authorization_code: None,
+        }),
+        openid_connect_url: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(values: &[&str]) -> HeaderMap {
+        let values = values.iter().map(|value| (header::AUTHORIZATION, value.parse().unwrap()));
+        values.collect()
+    }
+
+    #[test]
+    fn one_bearer_header_is_read_whatever_the_case_and_however_doubled() {
+        for value in ["Bearer x.y.z", "bearer x.y.z", "BEARER  x.y.z", "Bearer Bearer x.y.z"] {
+            assert_eq!(presented(&headers(&[value])).unwrap(), Some("x.y.z"), "{value}");
+        }
+    }
+
+    #[test]
+    fn other_schemes_and_no_header_are_no_token() {
+        assert_eq!(presented(&headers(&[])).unwrap(), None);
+        assert_eq!(presented(&headers(&["Basic Og=="])).unwrap(), None);
+        assert_eq!(presented(&headers(&["x.y.z"])).unwrap(), None);
+    }
+
+    #[test]
+    fn two_headers_are_ambiguous() {
+        let refused = presented(&headers(&["Bearer a", "Bearer a"])).unwrap_err();
+        assert_eq!(refused.code(), Code::AmbiguousCredentials);
+    }
+}

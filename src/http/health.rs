@@ -1,0 +1,75 @@
+//! For load balancers and containers: does the process live, and does its store still write.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use poem_openapi::payload::Json;
+use poem_openapi::{Object, OpenApi};
+
+use super::fail::{Fail, Unavailable};
+use super::problem::Problem;
+use super::tag::Tag;
+
+/// How old the last heartbeat may be.
+const HEARTBEAT_AGE_MAX: Duration = Duration::from_secs(15);
+/// When to ask again, in seconds.
+const RETRY_AFTER_SECS: u32 = 5;
+
+/// When the store last wrote and synced its heartbeat, on the monotonic clock.
+#[derive(Debug)]
+pub struct Heartbeat {
+    started: Instant,
+    last_millis: AtomicU64,
+}
+
+impl Default for Heartbeat {
+    fn default() -> Self {
+        Self { started: Instant::now(), last_millis: AtomicU64::new(0) }
+    }
+}
+
+impl Heartbeat {
+    /// Notes that the heartbeat is on disk.
+    pub fn beat(&self) {
+        self.last_millis.store(self.elapsed_millis(), Ordering::Release);
+    }
+
+    fn age(&self) -> Duration {
+        let last = self.last_millis.load(Ordering::Acquire);
+        Duration::from_millis(self.elapsed_millis().saturating_sub(last))
+    }
+
+    fn elapsed_millis(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// Health.
+pub struct HealthApi(pub Arc<Heartbeat>);
+
+/// How the server is.
+#[derive(Object)]
+#[oai(rename = "Health", read_only_all)]
+struct Health {
+    /// Always `ok`.
+    status: String,
+}
+
+#[OpenApi(tag = "Tag::Health")]
+impl HealthApi {
+    /// Does the process live
+    #[oai(path = "/healthz", method = "get", operation_id = "healthz")]
+    async fn healthz(&self) -> Json<Health> {
+        Json(Health { status: "ok".to_owned() })
+    }
+
+    /// Can it serve: is the last write to disk at most 15 seconds old
+    #[oai(path = "/readyz", method = "get", operation_id = "readyz")]
+    async fn readyz(&self) -> Result<Json<Health>, Fail<Unavailable>> {
+        if self.0.age() > HEARTBEAT_AGE_MAX {
+            return Err(Problem::unavailable(RETRY_AFTER_SECS).into());
+        }
+        Ok(Json(Health { status: "ok".to_owned() }))
+    }
+}

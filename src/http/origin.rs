@@ -1,0 +1,31 @@
+//! Where a request came from, as the domain notes it in sessions and audit events.
+
+use std::net::IpAddr;
+
+use poem::http::header;
+use poem::{Addr, FromRequest, Request, RequestBody, Result};
+
+use super::exchange::Exchange;
+use crate::auth;
+
+/// The address, the user agent and the id of a request.
+pub struct Origin(pub auth::Origin);
+
+impl<'a> FromRequest<'a> for Origin {
+    async fn from_request(request: &'a Request, _: &mut RequestBody) -> Result<Self> {
+        let user_agent = request.headers().get(header::USER_AGENT);
+        Ok(Self(auth::Origin {
+            ip: peer(request).map(|ip| ip.to_string()),
+            user_agent: user_agent.and_then(|text| text.to_str().ok()).map(str::to_owned),
+            request_id: Exchange::of(request).map(|exchange| exchange.id().to_string()),
+        }))
+    }
+}
+
+/// The peer's address; no header can change it.
+fn peer(request: &Request) -> Option<IpAddr> {
+    match &request.remote_addr().0 {
+        Addr::SocketAddr(address) => Some(address.ip().to_canonical()),
+        _ => None,
+    }
+}

@@ -1,0 +1,97 @@
+//! Signing up and logging in with an e-mail address and JSON, as the sample blog does.
+
+use std::sync::Arc;
+
+use poem::web::Data;
+use poem_openapi::types::Example;
+use poem_openapi::{Object, OpenApi};
+
+use crate::auth::Auth;
+use crate::auth::login::Credentials;
+use crate::auth::register::NewAccount;
+use crate::http::body::json::CredentialsBody;
+use crate::http::examples;
+use crate::http::fail::{BadRequest, Conflict, Fail, Forbidden, Unavailable, Unprocessable};
+use crate::http::origin::Origin;
+use crate::http::tag::Tag;
+use crate::http::token::PairAnswer;
+use crate::password::Password;
+
+/// Signing up and logging in at the sample blog.
+pub struct BlogApi;
+
+/// A new reader; the e-mail address becomes the username.
+#[derive(Object)]
+#[oai(deny_unknown_fields, example)]
+struct BlogSignup {
+    /// The full name.
+    fullname: String,
+    /// The e-mail address, with which to log in.
+    email: String,
+    /// At least 8 characters, at most 1024 bytes, and not a common one.
+    #[oai(write_only)]
+    password: String,
+}
+
+impl Example for BlogSignup {
+    fn example() -> Self {
+        Self {
+            fullname: examples::FULL_NAME.to_owned(),
+            email: examples::EMAIL.to_owned(),
+            password: examples::PASSWORD.to_owned(),
+        }
+    }
+}
+
+/// A returning reader.
+#[derive(Object)]
+#[oai(deny_unknown_fields, example)]
+struct BlogLogin {
+    /// The e-mail address.
+    email: String,
+    /// The password.
+    #[oai(write_only)]
+    password: String,
+}
+
+impl Example for BlogLogin {
+    fn example() -> Self {
+        Self { email: examples::EMAIL.to_owned(), password: examples::PASSWORD.to_owned() }
+    }
+}
+
+#[OpenApi(tag = "Tag::Samples")]
+impl BlogApi {
+    /// Sign up with an e-mail address
+    #[oai(path = "/user/signup", method = "post", operation_id = "blog_signup")]
+    async fn signup(
+        &self,
+        auth: Data<&Arc<Auth>>,
+        body: CredentialsBody<BlogSignup>,
+        origin: Origin,
+    ) -> Result<PairAnswer, Fail<(Forbidden, Conflict, Unprocessable, Unavailable)>> {
+        let account = NewAccount {
+            username: body.0.email.clone(),
+            password: Password::new(body.0.password),
+            email: Some(body.0.email),
+            full_name: Some(body.0.fullname),
+        };
+        Ok(PairAnswer::of(auth.sign_up(account, &origin.0).await?))
+    }
+
+    /// Log in with an e-mail address
+    #[oai(path = "/user/login", method = "post", operation_id = "blog_login")]
+    async fn login(
+        &self,
+        auth: Data<&Arc<Auth>>,
+        body: CredentialsBody<BlogLogin>,
+        origin: Origin,
+    ) -> Result<PairAnswer, Fail<(BadRequest, Unavailable)>> {
+        let credentials = Credentials {
+            username: body.0.email,
+            password: Password::new(body.0.password),
+            scope: None,
+        };
+        Ok(PairAnswer::of(auth.login(credentials, &origin.0).await?))
+    }
+}

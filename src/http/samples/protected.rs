@@ -1,0 +1,40 @@
+//! Two resources behind a token: one that echoes it, one for administrators.
+
+use poem_openapi::payload::Json;
+use poem_openapi::{Object, OpenApi};
+
+use crate::auth::Forbidden as Missing;
+use crate::auth::model::scope::ADMIN_ROLE;
+use crate::http::bearer::Caller;
+use crate::http::fail::{Fail, Forbidden};
+use crate::http::tag::Tag;
+use crate::http::view::Message;
+
+/// Resources behind a token.
+pub struct ProtectedApi;
+
+/// The token that was sent.
+#[derive(Object)]
+#[oai(rename = "Items", read_only_all)]
+struct Items {
+    /// The bearer token.
+    token: String,
+}
+
+#[OpenApi(tag = "Tag::Samples")]
+impl ProtectedApi {
+    /// Get your own token back
+    #[oai(path = "/items", method = "get", operation_id = "items")]
+    async fn items(&self, caller: Caller) -> Json<Items> {
+        Json(Items { token: caller.token().to_owned() })
+    }
+
+    /// Get what only administrators get
+    #[oai(path = "/admin", method = "get", operation_id = "admin")]
+    async fn admin(&self, caller: Caller) -> Result<Json<Message>, Fail<Forbidden>> {
+        if !caller.has_role(ADMIN_ROLE) {
+            return Err(Missing::Role.into());
+        }
+        Ok(Json(Message::new("Admin data")))
+    }
+}

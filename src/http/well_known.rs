@@ -1,0 +1,89 @@
+//! What other services need to know: the JWK set (RFC 7517) and the server's metadata (RFC 8414).
+
+use std::sync::Arc;
+
+use poem::web::Data;
+use poem_openapi::payload::Json;
+use poem_openapi::{Object, OpenApi};
+
+use super::tag::Tag;
+use crate::auth::Auth;
+use crate::auth::model::scope::known;
+
+/// Discovery.
+pub struct WellKnownApi {
+    /// Whether the password grant is offered.
+    pub password_grant: bool,
+    /// Whether `/docs` is there.
+    pub docs: bool,
+}
+
+/// The keys that verify access tokens; none with a shared secret.
+#[derive(Object)]
+#[oai(rename = "JwkSet", read_only_all)]
+struct JwkSet {
+    /// RFC 7517 public keys.
+    keys: Vec<serde_json::Value>,
+}
+
+/// RFC 8414 metadata.
+#[derive(Object)]
+#[oai(rename = "Metadata", read_only_all, skip_serializing_if_is_none)]
+struct Metadata {
+    /// `iss` of every token.
+    issuer: String,
+    /// Where tokens are got.
+    token_endpoint: String,
+    /// Where tokens are ended (RFC 7009).
+    revocation_endpoint: String,
+    /// Where tokens are asked about (RFC 7662).
+    introspection_endpoint: String,
+    /// Where the public keys are.
+    jwks_uri: String,
+    /// The grants on offer.
+    grant_types_supported: Vec<String>,
+    /// There is no authorization endpoint.
+    response_types_supported: Vec<String>,
+    /// The scopes operations ask for.
+    scopes_supported: Vec<String>,
+    /// Clients do not authenticate.
+    token_endpoint_auth_methods_supported: Vec<String>,
+    /// For people.
+    service_documentation: Option<String>,
+}
+
+#[OpenApi(tag = "Tag::Discovery")]
+impl WellKnownApi {
+    /// Get the public keys
+    #[oai(path = "/.well-known/jwks.json", method = "get", operation_id = "jwks")]
+    async fn jwks(&self, auth: Data<&Arc<Auth>>) -> Json<JwkSet> {
+        let set = auth.jwk_set();
+        let keys = set.get("keys").and_then(|keys| keys.as_array()).cloned();
+        Json(JwkSet { keys: keys.unwrap_or_default() })
+    }
+
+    /// Get the server's metadata
+    #[oai(
+        path = "/.well-known/oauth-authorization-server",
+        method = "get",
+        operation_id = "metadata"
+    )]
+    async fn metadata(&self, auth: Data<&Arc<Auth>>) -> Json<Metadata> {
+        let issuer = &auth.policy().issuer;
+        let at = |path: &str| format!("{issuer}{path}");
+        let password = self.password_grant.then_some("password");
+        let grants = password.into_iter().chain(["refresh_token"]);
+        Json(Metadata {
+            issuer: issuer.clone(),
+            token_endpoint: at("/token"),
+            revocation_endpoint: at("/revoke"),
+            introspection_endpoint: at("/introspect"),
+            jwks_uri: at("/.well-known/jwks.json"),
+            grant_types_supported: grants.map(str::to_owned).collect(),
+            response_types_supported: Vec::new(),
+            scopes_supported: known::ALL.map(str::to_owned).to_vec(),
+            token_endpoint_auth_methods_supported: vec!["none".to_owned()],
+            service_documentation: self.docs.then(|| at("/docs")),
+        })
+    }
+}
