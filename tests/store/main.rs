@@ -50,6 +50,7 @@ macro_rules! engines {
                     a_deleted_user_is_gone_and_its_name_is_free,
                     deleting_nobody_is_refused,
                     the_last_administrator_can_be_neither_disabled_nor_demoted_nor_deleted,
+                    a_step_refused_halfway_leaves_nothing_behind,
                     an_administrator_beside_another_can_go,
                     without_administrators_anybody_can_go,
                 }

@@ -158,6 +158,14 @@ async fn a_foreign_directory_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("thesis.txt"), "words").unwrap();
     assert!(matches!(is_refused(directory.path()), OpenError::Foreign { .. }));
+    assert_eq!(contents(directory.path()).len(), 1);
+}
+
+#[tokio::test]
+async fn a_fresh_volume_is_no_foreign_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir(directory.path().join("lost+found")).unwrap();
+    assert!(SledStore::open(&settings(directory.path())).unwrap().is_first_start());
 }
 
 #[tokio::test]

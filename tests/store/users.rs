@@ -4,7 +4,7 @@ use keystile::auth::model::user::{PasswordHash, SessionsAfter, User, UserChange,
 use keystile::auth::model::username::Email;
 use keystile::store::StoreError;
 
-use crate::fixture::{AnyStore, Make, demote, disable, only, set};
+use crate::fixture::{AnyStore, Make, NOW, demote, disable, only, set};
 
 pub async fn a_user_is_found_by_id_and_by_name(store: AnyStore) {
     let make = Make::new();
@@ -117,6 +117,16 @@ pub async fn the_last_administrator_can_be_neither_disabled_nor_demoted_nor_dele
     assert_eq!(store.delete_user(root.id, vec![]).await, Err(StoreError::LastAdmin));
     assert_eq!(store.user(root.id).await, Ok(Some(root.clone())));
     assert!(store.update_user(root.id, only(SessionsAfter::EndAll), vec![]).await.is_ok());
+}
+
+pub async fn a_step_refused_halfway_leaves_nothing_behind(store: AnyStore) {
+    let make = Make::new();
+    let root = make.admin("root");
+    store.create_user(root.clone(), vec![]).await.unwrap();
+    let session = make.stored_session(&store, &root, NOW).await;
+    let update = UserUpdate { sessions: SessionsAfter::EndAllBut(session.id), ..demote() };
+    assert_eq!(store.update_user(root.id, update, vec![]).await, Err(StoreError::LastAdmin));
+    assert_eq!(store.session(root.id, session.id, NOW).await, Ok(Some((session, root))));
 }
 
 pub async fn an_administrator_beside_another_can_go(store: AnyStore) {

@@ -47,7 +47,7 @@ pub(super) struct Lease {
 impl Lease {
     /// Makes the directory if need be, makes sure that it is ours, and takes it.
     ///
-    /// The manifest is missing in a directory that is new. Nothing of a directory that is refused changes.
+    /// There is no manifest in a directory that is new.
     pub(super) fn take(path: &Path) -> Result<(File, Option<Manifest>), OpenError> {
         create(path)?;
         let found = fs::metadata(path).map_err(|error| OpenError::io(path, error))?;
@@ -55,12 +55,18 @@ impl Lease {
         if found.uid() != user {
             return Err(OpenError::Owner { path: path.to_owned(), owner: found.uid(), user });
         }
-        let is_ours = path.join(MANIFEST).exists();
+        // Looked at before the lock, so as to leave no lock file in a stranger's directory; and again
+        // under it, since another process may have made its first start meanwhile.
+        let foreign = || OpenError::Foreign { path: path.to_owned() };
+        let is_ours = [LOCK, MANIFEST].iter().any(|name| path.join(name).exists());
         if !is_ours && !is_vacant(path)? {
-            return Err(OpenError::Foreign { path: path.to_owned() });
+            return Err(foreign());
         }
         let lock = lock(path)?;
-        let manifest = if is_ours { Some(Manifest::read(path)?) } else { None };
+        let manifest = Manifest::read(path)?;
+        if manifest.is_none() && !is_vacant(path)? {
+            return Err(foreign());
+        }
         if found.permissions().mode() & 0o077 != 0 {
             tracing::warn!(path = %path.display(), "the data directory was open to others, it is 0700 now");
             fs::set_permissions(path, fs::Permissions::from_mode(0o700))
@@ -101,10 +107,15 @@ impl Manifest {
         Self { instance, schema: SCHEMA_VERSION, sealed: false, bytes_min: 0 }
     }
 
-    fn read(path: &Path) -> Result<Self, OpenError> {
+    fn read(path: &Path) -> Result<Option<Self>, OpenError> {
         let file = path.join(MANIFEST);
-        let text = fs::read(&file).map_err(|error| OpenError::io(&file, error))?;
+        let text = match fs::read(&file) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(OpenError::io(&file, error)),
+        };
         serde_json::from_slice(&text)
+            .map(Some)
             .map_err(|_| OpenError::damaged(path, "its manifest is unreadable"))
     }
 

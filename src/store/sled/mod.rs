@@ -58,7 +58,7 @@ impl SledStore {
     /// Opens the store, recovers it if it was not closed, and starts its writer. Blocks.
     ///
     /// # Errors
-    /// [`OpenError`]; the directory is left as it was found.
+    /// [`OpenError`]; the database is left as it was found.
     pub fn open(settings: &SledSettings) -> std::result::Result<Self, OpenError> {
         let (database, is_first_start) = open::open(settings)?;
         let database = Arc::new(database);

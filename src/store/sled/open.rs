@@ -35,7 +35,7 @@ pub struct SledSettings {
     pub min_free_bytes: u64,
 }
 
-/// Why the store cannot be opened. The directory is left as it was found.
+/// Why the store cannot be opened. The database is left as it was found.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another process serves from this directory.
@@ -47,7 +47,10 @@ pub enum OpenError {
         holder: Option<u32>,
     },
     /// The directory belongs to another user.
-    #[error("{path} belongs to user {owner}; run as that user, or: chown -R {user} {path}", path = path.display())]
+    #[error(
+        "{path} belongs to user {owner}: run keystile by sudo -u '#{owner}', or first chown -R {user} {path}",
+        path = path.display()
+    )]
     Owner {
         /// The data directory.
         path: PathBuf,
