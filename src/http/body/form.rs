@@ -151,7 +151,8 @@ fn schema(fields: &[Field]) -> MetaSchemaRef {
     let property = |field: &Field| {
         let schema = MetaSchema {
             description: Some(field.about),
-            example: field.example.map(Into::into),
+            // Without an example Swagger UI would fill in, and send, the word "string".
+            example: Some(field.example.unwrap_or_default().into()),
             format: field.secret.then_some("password"),
             ..MetaSchema::new("string")
         };
@@ -437,6 +438,13 @@ mod tests {
         let body = format!("username={}", "x".repeat(CREDENTIALS_BYTES_MAX));
         let (status, code) = refusal(send("/token", Some(URLENCODED), body).await).await;
         assert_eq!((status, code.as_str()), (413, "body_too_large"));
+    }
+
+    #[test]
+    fn a_parameter_without_an_example_is_shown_empty() {
+        let fields = [Field { example: None, ..field("refresh_token", false) }];
+        let schema = serde_json::to_value(schema(&fields)).unwrap();
+        assert_eq!(schema["properties"]["refresh_token"]["example"], "");
     }
 
     #[test]
