@@ -31,11 +31,12 @@ pub fn run(common: &Common, command: &ConfigCommand) -> anyhow::Result<()> {
     }
     if !args.show {
         let verdict = serde_json::json!({ "valid": true, "warnings": config.warnings });
-        return Ok(if common.json {
-            output::json(&verdict)?;
+        let printed = if common.json {
+            output::json(&verdict)
         } else {
-            output::line("the configuration is valid")?;
-        });
+            output::line("the configuration is valid")
+        };
+        return Ok(printed?);
     }
     let shown = config.describe();
     if common.json {

@@ -9,6 +9,7 @@ use poem_openapi::{ApiResponse, Object, OpenApi};
 
 use super::bearer::{Caller, Scope};
 use super::body::json::{CredentialsBody, JsonBody};
+use super::body::text::{Secret, Text};
 use super::examples;
 use super::fail::{
     BadRequest, Conflict, Fail, Forbidden, Unauthorized, Unavailable, Unprocessable,
@@ -29,23 +30,22 @@ pub struct AccountApi;
 #[oai(deny_unknown_fields, example)]
 struct Registration {
     /// 1 to 64 of `a-z 0-9 . _ - @ +`, starting with a letter or digit; upper case is lowered.
-    username: String,
+    username: Text,
     /// At least 8 characters, at most 1024 bytes, and not a common one.
-    #[oai(write_only)]
-    password: String,
+    password: Secret,
     /// Data only: not unique, no login name.
-    email: Option<String>,
+    email: Option<Text>,
     /// Data only.
-    full_name: Option<String>,
+    full_name: Option<Text>,
 }
 
 impl Example for Registration {
     fn example() -> Self {
         Self {
-            username: examples::USERNAME.to_owned(),
-            password: examples::PASSWORD.to_owned(),
-            email: Some(examples::EMAIL.to_owned()),
-            full_name: Some(examples::FULL_NAME.to_owned()),
+            username: Text(examples::USERNAME.to_owned()),
+            password: Secret(examples::PASSWORD.to_owned()),
+            email: Some(Text(examples::EMAIL.to_owned())),
+            full_name: Some(Text(examples::FULL_NAME.to_owned())),
         }
     }
 }
@@ -55,16 +55,16 @@ impl Example for Registration {
 #[oai(deny_unknown_fields, example)]
 struct ProfilePatch {
     /// The e-mail address.
-    email: MaybeUndefined<String>,
+    email: MaybeUndefined<Text>,
     /// The full name.
-    full_name: MaybeUndefined<String>,
+    full_name: MaybeUndefined<Text>,
 }
 
 impl Example for ProfilePatch {
     fn example() -> Self {
         Self {
-            email: MaybeUndefined::Value(examples::EMAIL.to_owned()),
-            full_name: MaybeUndefined::Value(examples::FULL_NAME.to_owned()),
+            email: MaybeUndefined::Value(Text(examples::EMAIL.to_owned())),
+            full_name: MaybeUndefined::Value(Text(examples::FULL_NAME.to_owned())),
         }
     }
 }
@@ -74,18 +74,16 @@ impl Example for ProfilePatch {
 #[oai(deny_unknown_fields, example)]
 struct PasswordChange {
     /// The password as it is now.
-    #[oai(write_only)]
-    current_password: String,
+    current_password: Secret,
     /// The password as it is to be.
-    #[oai(write_only)]
-    new_password: String,
+    new_password: Secret,
 }
 
 impl Example for PasswordChange {
     fn example() -> Self {
         Self {
-            current_password: examples::PASSWORD.to_owned(),
-            new_password: examples::NEW_PASSWORD.to_owned(),
+            current_password: Secret(examples::PASSWORD.to_owned()),
+            new_password: Secret(examples::NEW_PASSWORD.to_owned()),
         }
     }
 }
@@ -95,13 +93,12 @@ impl Example for PasswordChange {
 #[oai(deny_unknown_fields, example)]
 struct Confirmation {
     /// The password.
-    #[oai(write_only)]
-    password: String,
+    password: Secret,
 }
 
 impl Example for Confirmation {
     fn example() -> Self {
-        Self { password: examples::PASSWORD.to_owned() }
+        Self { password: Secret(examples::PASSWORD.to_owned()) }
     }
 }
 
@@ -168,7 +165,7 @@ impl AccountApi {
         body: CredentialsBody<Confirmation>,
         origin: Origin,
     ) -> Result<Done, Fail<(BadRequest, Forbidden, Conflict, Unauthorized, Unavailable)>> {
-        let password = Password::new(body.0.password);
+        let password = Password::new(body.0.password.0);
         auth.delete_account(&caller, password, &origin.0).await?;
         Ok(Done::Done)
     }
@@ -187,8 +184,8 @@ impl AccountApi {
         Done,
         Fail<(BadRequest, Forbidden, Conflict, Unprocessable, Unauthorized, Unavailable)>,
     > {
-        let current = Password::new(body.0.current_password);
-        let new = Password::new(body.0.new_password);
+        let current = Password::new(body.0.current_password.0);
+        let new = Password::new(body.0.new_password.0);
         auth.change_password(&caller, current, new, &origin.0).await?;
         Ok(Done::Done)
     }
@@ -196,24 +193,25 @@ impl AccountApi {
 
 async fn make_account(auth: &Auth, body: Registration, origin: Origin) -> Registered {
     let account = NewAccount {
-        username: body.username,
-        password: Password::new(body.password),
-        email: body.email,
-        full_name: body.full_name,
+        username: body.username.0,
+        password: Password::new(body.password.0),
+        email: body.email.map(Text::into_text),
+        full_name: body.full_name.map(Text::into_text),
     };
     let user = auth.register(account, &origin.0).await?;
     Ok(CreatedUser::User(Json((&user).into())))
 }
 
 /// The profile fields of a PATCH: absent leaves, null removes.
+#[must_use]
 pub fn profile_change(
-    email: MaybeUndefined<String>,
-    full_name: MaybeUndefined<String>,
+    email: MaybeUndefined<Text>,
+    full_name: MaybeUndefined<Text>,
 ) -> ProfileChange {
-    let field = |value| match value {
+    let field = |value: MaybeUndefined<Text>| match value {
         MaybeUndefined::Undefined => None,
         MaybeUndefined::Null => Some(None),
-        MaybeUndefined::Value(text) => Some(Some(text)),
+        MaybeUndefined::Value(text) => Some(Some(text.0)),
     };
     ProfileChange { email: field(email), full_name: field(full_name) }
 }

@@ -12,6 +12,7 @@ use poem_openapi::{Object, OpenApi};
 use super::account::{CreatedUser, Done, profile_change};
 use super::bearer::{Caller, Scope};
 use super::body::json::CredentialsBody;
+use super::body::text::{Secret, Text};
 use super::examples;
 use super::fail::{Conflict, Fail, Forbidden, NotFound, Unavailable, Unprocessable};
 use super::origin::Origin;
@@ -34,16 +35,15 @@ pub struct AdminApi;
 #[oai(deny_unknown_fields, example)]
 struct UserCreation {
     /// 1 to 64 of `a-z 0-9 . _ - @ +`, starting with a letter or digit; upper case is lowered.
-    username: String,
+    username: Text,
     /// At least 8 characters, at most 1024 bytes, and not a common one.
-    #[oai(write_only)]
-    password: String,
+    password: Secret,
     /// Data only: not unique, no login name.
-    email: Option<String>,
+    email: Option<Text>,
     /// Data only.
-    full_name: Option<String>,
+    full_name: Option<Text>,
     /// Configured roles that are yours to give; the default ones when absent.
-    roles: Option<Vec<String>>,
+    roles: Option<Vec<Text>>,
     /// Whether the user starts disabled.
     disabled: Option<bool>,
 }
@@ -51,11 +51,11 @@ struct UserCreation {
 impl Example for UserCreation {
     fn example() -> Self {
         Self {
-            username: examples::OTHER_USERNAME.to_owned(),
-            password: examples::OTHER_PASSWORD.to_owned(),
+            username: Text(examples::OTHER_USERNAME.to_owned()),
+            password: Secret(examples::OTHER_PASSWORD.to_owned()),
             email: None,
             full_name: None,
-            roles: Some(vec!["user".to_owned()]),
+            roles: Some(vec![Text("user".to_owned())]),
             disabled: Some(false),
         }
     }
@@ -66,23 +66,22 @@ impl Example for UserCreation {
 #[oai(deny_unknown_fields, example)]
 struct UserPatch {
     /// The e-mail address.
-    email: MaybeUndefined<String>,
+    email: MaybeUndefined<Text>,
     /// The full name.
-    full_name: MaybeUndefined<String>,
+    full_name: MaybeUndefined<Text>,
     /// Disabling ends every session.
     disabled: Option<bool>,
     /// The whole set of roles.
-    roles: Option<Vec<String>>,
+    roles: Option<Vec<Text>>,
     /// A new password ends every session.
-    #[oai(write_only)]
-    password: Option<String>,
+    password: Option<Secret>,
 }
 
 impl Example for UserPatch {
     fn example() -> Self {
         Self {
             email: MaybeUndefined::Undefined,
-            full_name: MaybeUndefined::Value(examples::FULL_NAME.to_owned()),
+            full_name: MaybeUndefined::Value(Text(examples::FULL_NAME.to_owned())),
             disabled: None,
             roles: None,
             password: None,
@@ -125,12 +124,12 @@ impl AdminApi {
         let body = body.0;
         let new_user = NewUser {
             account: NewAccount {
-                username: body.username,
-                password: Password::new(body.password),
-                email: body.email,
-                full_name: body.full_name,
+                username: body.username.0,
+                password: Password::new(body.password.0),
+                email: body.email.map(Text::into_text),
+                full_name: body.full_name.map(Text::into_text),
             },
-            roles: body.roles.map(BTreeSet::from_iter),
+            roles: body.roles.map(role_set),
             disabled: body.disabled.unwrap_or_default(),
         };
         let user = auth.add_user(Acting::User(&caller), new_user, &origin.0).await?;
@@ -167,8 +166,8 @@ impl AdminApi {
         let edit = UserEdit {
             profile: profile_change(body.email, body.full_name),
             disabled: body.disabled,
-            roles: body.roles.map(BTreeSet::from_iter),
-            password: body.password.map(Password::new),
+            roles: body.roles.map(role_set),
+            password: body.password.map(|password| Password::new(password.0)),
         };
         let id = user_id(&id)?;
         let user = auth.edit_user(Acting::User(&caller), id, edit, &origin.0).await?;
@@ -220,6 +219,10 @@ impl AdminApi {
         auth.end_user_sessions(Acting::User(&caller), user_id(&id)?, &origin.0).await?;
         Ok(Done::Done)
     }
+}
+
+fn role_set(roles: Vec<Text>) -> BTreeSet<String> {
+    roles.into_iter().map(Text::into_text).collect()
 }
 
 /// The id in the path; a text that is no id names nobody.

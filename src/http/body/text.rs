@@ -68,6 +68,14 @@ texts! {
     Secret, MetaSchema::new_with_format("string", "password");
 }
 
+impl Text {
+    /// The string itself.
+    #[must_use]
+    pub fn into_text(self) -> String {
+        self.0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

@@ -10,6 +10,7 @@ use crate::auth::Auth;
 use crate::auth::login::Credentials;
 use crate::auth::register::NewAccount;
 use crate::http::body::json::CredentialsBody;
+use crate::http::body::text::{Secret, Text};
 use crate::http::examples;
 use crate::http::fail::{BadRequest, Conflict, Fail, Forbidden, Unavailable, Unprocessable};
 use crate::http::origin::Origin;
@@ -25,20 +26,19 @@ pub struct BlogApi;
 #[oai(deny_unknown_fields, example)]
 struct BlogSignup {
     /// The full name.
-    fullname: String,
+    fullname: Text,
     /// The e-mail address, with which to log in.
-    email: String,
+    email: Text,
     /// At least 8 characters, at most 1024 bytes, and not a common one.
-    #[oai(write_only)]
-    password: String,
+    password: Secret,
 }
 
 impl Example for BlogSignup {
     fn example() -> Self {
         Self {
-            fullname: examples::FULL_NAME.to_owned(),
-            email: examples::EMAIL.to_owned(),
-            password: examples::PASSWORD.to_owned(),
+            fullname: Text(examples::FULL_NAME.to_owned()),
+            email: Text(examples::EMAIL.to_owned()),
+            password: Secret(examples::PASSWORD.to_owned()),
         }
     }
 }
@@ -48,15 +48,17 @@ impl Example for BlogSignup {
 #[oai(deny_unknown_fields, example)]
 struct BlogLogin {
     /// The e-mail address.
-    email: String,
+    email: Text,
     /// The password.
-    #[oai(write_only)]
-    password: String,
+    password: Secret,
 }
 
 impl Example for BlogLogin {
     fn example() -> Self {
-        Self { email: examples::EMAIL.to_owned(), password: examples::PASSWORD.to_owned() }
+        Self {
+            email: Text(examples::EMAIL.to_owned()),
+            password: Secret(examples::PASSWORD.to_owned()),
+        }
     }
 }
 
@@ -71,10 +73,10 @@ impl BlogApi {
         origin: Origin,
     ) -> Result<PairAnswer, Fail<(Forbidden, Conflict, Unprocessable, Unavailable)>> {
         let account = NewAccount {
-            username: body.0.email.clone(),
-            password: Password::new(body.0.password),
-            email: Some(body.0.email),
-            full_name: Some(body.0.fullname),
+            username: body.0.email.0.clone(),
+            password: Password::new(body.0.password.0),
+            email: Some(body.0.email.0),
+            full_name: Some(body.0.fullname.0),
         };
         Ok(PairAnswer::of(auth.sign_up(account, &origin.0).await?))
     }
@@ -88,8 +90,8 @@ impl BlogApi {
         origin: Origin,
     ) -> Result<PairAnswer, Fail<(BadRequest, Unavailable)>> {
         let credentials = Credentials {
-            username: body.0.email,
-            password: Password::new(body.0.password),
+            username: body.0.email.0,
+            password: Password::new(body.0.password.0),
             scope: None,
         };
         Ok(PairAnswer::of(auth.login(credentials, &origin.0).await?))

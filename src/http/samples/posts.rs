@@ -14,6 +14,7 @@ use crate::auth::posts::Draft;
 use crate::http::account::Done;
 use crate::http::bearer::{Caller, Scope};
 use crate::http::body::json::JsonBody;
+use crate::http::body::text::Text;
 use crate::http::fail::{Fail, Forbidden, NotFound, Unavailable, Unprocessable};
 use crate::http::page::page_limit;
 use crate::http::problem::{Code, Problem};
@@ -28,14 +29,14 @@ pub struct PostsApi;
 #[oai(deny_unknown_fields, example)]
 struct PostBody {
     /// One line, 1 to 200 characters.
-    title: String,
+    title: Text,
     /// 1 to 3000 bytes.
-    content: String,
+    content: Text,
 }
 
 impl Example for PostBody {
     fn example() -> Self {
-        Self { title: "Hello".to_owned(), content: "My first post.".to_owned() }
+        Self { title: Text("Hello".to_owned()), content: Text("My first post.".to_owned()) }
     }
 }
 
@@ -121,7 +122,7 @@ impl PostsApi {
 }
 
 fn draft(body: PostBody) -> Draft {
-    Draft { title: body.title, content: body.content }
+    Draft { title: body.title.0, content: body.content.0 }
 }
 
 /// The id in the path; a text that is no id names nothing.
