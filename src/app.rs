@@ -28,7 +28,6 @@ use crate::password::settings::{HashSettings, default_workers};
 use crate::random::{Random, SystemRandom};
 use crate::store::Store;
 use crate::store::sled::{Durability, OpenError, SledSettings, SledStore};
-use crate::token::secret::TokenSecret;
 use crate::token::{TokenSettings, Tokens, ring};
 
 /// What to do about a clock that stands behind the data.
@@ -264,7 +263,7 @@ async fn ready_tokens(
     clock: &dyn Clock,
     random: &dyn Random,
 ) -> anyhow::Result<Tokens> {
-    let settings = token_settings(config)?;
+    let settings = token_settings(config);
     let stored = store.signing_keys().await?;
     if stored.keys.is_empty() && store.has_users().await? {
         bail!("the store has users but no signing keys: it is damaged, restore it from a backup");
@@ -308,23 +307,16 @@ fn store_settings(config: &Config) -> SledSettings {
     }
 }
 
-fn token_settings(config: &Config) -> anyhow::Result<TokenSettings> {
+fn token_settings(config: &Config) -> TokenSettings {
     let tokens = &config.tokens;
-    let algorithm = tokens.algorithm.name().parse()?;
-    let checked = |key: &'static str, secret: &config::secret::SecretText| {
-        TokenSecret::checked(secret.expose().to_owned(), algorithm).context(key)
-    };
-    let secret = tokens.secret.as_ref().map(|secret| checked("tokens.secret", secret));
-    let previous = tokens.previous_secrets.iter();
-    let previous = previous.map(|secret| checked("tokens.previous_secrets", secret));
-    Ok(TokenSettings {
-        algorithm,
-        secret: secret.transpose()?,
-        previous_secrets: previous.collect::<anyhow::Result<_>>()?,
+    TokenSettings {
+        algorithm: tokens.algorithm,
+        secret: tokens.secret.clone(),
+        previous_secrets: tokens.previous_secrets.clone(),
         issuer: tokens.issuer.clone(),
         audience: tokens.audience.clone(),
         access_ttl_max: tokens.access_ttl,
-    })
+    }
 }
 
 fn hash_settings(config: &Config) -> anyhow::Result<HashSettings> {

@@ -7,7 +7,7 @@ use super::testing::{load, load_with, refusal};
 use super::*;
 
 /// The 64 characters that no message may repeat.
-const CANARY: &str = "canary-canary-canary-canary-canary-canary-canary-canary-canary!!";
+const CANARY: &str = "canary-0123-456789-canary-qwertz-uiop-canary-asdf-ghjkl-canary!!";
 
 fn source_of(config: &Config, key: &str) -> String {
     config.describe().iter().find(|row| row.key == key).unwrap().source.clone()
@@ -120,25 +120,45 @@ fn names_that_are_not_ours_are_passed_over() {
     assert!(config.unwrap().tokens.secret.is_none());
 }
 
+/// A secret that starts with `start` and is good enough.
+fn long(start: &str) -> String {
+    format!("{start}-94b7a2e94f5a7788c1d2e3f4a5b6c7d8e9fa0b1c2d3e4f50617283943f1c0f6c")
+}
+
+fn secret_text(config: Config) -> String {
+    String::from_utf8(config.tokens.secret.unwrap().as_bytes().to_vec()).unwrap()
+}
+
 #[test]
 fn the_names_of_the_replaced_stacks_are_understood() {
+    let (a, b, c) = (long("a"), long("b"), long("c"));
     let secret = |dotenv: &str, environment: &[(&str, &str)]| {
-        let tokens = load_with("", dotenv, environment).unwrap().tokens;
-        (tokens.secret.unwrap().expose().to_owned(), tokens.algorithm.name())
+        let config = load_with("", dotenv, environment).unwrap();
+        let algorithm = config.tokens.algorithm.name();
+        (secret_text(config), algorithm)
     };
-    assert_eq!(secret("SECRET_KEY=a\nALGORITHM=HS384", &[]), ("a".into(), "HS384"));
-    assert_eq!(secret("secret=a\nalgorithm=HS512", &[]), ("a".into(), "HS512"));
-    assert_eq!(secret("", &[("SECRET_KEY", "a"), ("ALGORITHM", "HS384")]), ("a".into(), "HS384"));
-    assert_eq!(secret("SECRET_KEY=a\nKEYSTILE_TOKENS__SECRET=b\nsecret=c", &[]).0, "b");
-    assert_eq!(secret("secret=c\nSECRET_KEY=a", &[]).0, "a");
-    assert_eq!(secret("KEYSTILE_TOKENS__SECRET=b", &[("SECRET_KEY", "a")]).0, "a");
+    let as_a = |algorithm| (a.clone(), algorithm);
+    assert_eq!(secret(&format!("SECRET_KEY={a}\nALGORITHM=HS384"), &[]), as_a("HS384"));
+    assert_eq!(secret(&format!("secret={a}\nalgorithm=HS512"), &[]), as_a("HS512"));
+    assert_eq!(secret("", &[("SECRET_KEY", &a), ("ALGORITHM", "HS384")]), as_a("HS384"));
+    let three = format!("SECRET_KEY={a}\nKEYSTILE_TOKENS__SECRET={b}\nsecret={c}");
+    assert_eq!(secret(&three, &[]).0, b);
+    assert_eq!(secret(&format!("secret={c}\nSECRET_KEY={a}"), &[]).0, a);
+    assert_eq!(secret(&format!("KEYSTILE_TOKENS__SECRET={b}"), &[("SECRET_KEY", &a)]).0, a);
 }
 
 #[test]
 fn what_looks_like_a_number_is_text_where_text_is_meant() {
-    for text in ["12345", "true", "[1]", "{a=1}", "1e9", "'x"] {
-        let tokens = load_with("", "", &[("SECRET_KEY", text)]).unwrap().tokens;
-        assert_eq!(tokens.secret.unwrap().expose(), text);
+    let digits = "31415926535897932384626433832795028841971";
+    for text in
+        [digits, "[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15]", "{a=1,b=2,c=3,d=4,e=5,f=6,g=7,h=8}"]
+    {
+        let config = load_with("", "", &[("SECRET_KEY", text)]).unwrap();
+        assert_eq!(secret_text(config), text);
+    }
+    for text in ["12345", "true", "1e9"] {
+        let config = load_with("", "", &[("KEYSTILE_TOKENS__AUDIENCE", text)]).unwrap();
+        assert_eq!(config.tokens.audience, text);
     }
 }
 
@@ -186,7 +206,8 @@ fn wrong_types_in_the_file_stop_the_start() {
 fn a_secret_has_one_origin_in_a_layer_and_a_later_layer_replaces_it() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("secret");
-    std::fs::write(&path, "from a file\n").unwrap();
+    let (from_file, plain_text) = (long("from a file"), long("plain"));
+    std::fs::write(&path, format!("{from_file}\n")).unwrap();
     let path = path.to_str().unwrap();
     let (plain, file) = ("KEYSTILE_TOKENS__SECRET", "KEYSTILE_TOKENS__SECRET_FILE");
 
@@ -197,12 +218,11 @@ fn a_secret_has_one_origin_in_a_layer_and_a_later_layer_replaces_it() {
     assert!(refusal(&both).contains("contradicts tokens.previous_secrets_file"));
 
     let secret = |dotenv: &str, environment: &[(&str, &str)]| {
-        let tokens = load_with("", dotenv, environment).unwrap().tokens;
-        tokens.secret.unwrap().expose().to_owned()
+        secret_text(load_with("", dotenv, environment).unwrap())
     };
-    assert_eq!(secret("SECRET_KEY=plain", &[(file, path)]), "from a file");
-    assert_eq!(secret(&format!("{file}=/nonexistent"), &[(plain, "plain")]), "plain");
-    assert_eq!(secret(&format!("SECRET_KEY=plain\n{file}={path}"), &[]), "from a file");
+    assert_eq!(secret(&format!("SECRET_KEY={plain_text}"), &[(file, path)]), from_file);
+    assert_eq!(secret(&format!("{file}=/nonexistent"), &[(plain, &plain_text)]), plain_text);
+    assert_eq!(secret(&format!("SECRET_KEY={plain_text}\n{file}={path}"), &[]), from_file);
 }
 
 #[test]
@@ -254,7 +274,7 @@ fn a_secret_file_that_all_can_read_is_warned_of() {
 
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("secret");
-    std::fs::write(&path, "a secret").unwrap();
+    std::fs::write(&path, long("a secret")).unwrap();
     let file = format!("[tokens]\nsecret_file = '{}'", path.display());
     for (mode, warnings) in [(0o600, 0), (0o644, 1)] {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();

@@ -1,6 +1,6 @@
 //! `[tokens]`: how tokens are signed, what they say of their issuer, and how long they live.
 //!
-//! Whether a secret is good enough for an algorithm is for the room that signs.
+//! Whether a secret is good enough for an algorithm is [`TokenSecret`]'s to say.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,6 +11,8 @@ use super::secret::{self, SecretFile, SecretText};
 use super::server::PublicUrl;
 use super::storage::path;
 use super::values::Values;
+use crate::token::algorithm::Algorithm;
+use crate::token::secret::TokenSecret;
 
 pub(super) const KEYS: &[Key] = &[
     Key::unset("tokens.algorithm", Kind::Text),
@@ -39,9 +41,9 @@ pub struct Tokens {
     /// What new access tokens are signed with.
     pub algorithm: Algorithm,
     /// The secret of an HS* algorithm; none with the others.
-    pub secret: Option<SecretText>,
+    pub secret: Option<TokenSecret>,
     /// Secrets that verify only.
-    pub previous_secrets: Vec<SecretText>,
+    pub previous_secrets: Vec<TokenSecret>,
     /// The `iss` of every token.
     pub issuer: String,
     /// The `aud` of access tokens.
@@ -56,52 +58,6 @@ pub struct Tokens {
     pub refresh_grace: Duration,
 }
 
-/// A signature algorithm (RFC 7518 §3.1, RFC 8037 §3.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Algorithm {
-    /// HMAC with SHA-256.
-    Hs256,
-    /// HMAC with SHA-384.
-    Hs384,
-    /// HMAC with SHA-512.
-    Hs512,
-    /// Ed25519.
-    EdDsa,
-    /// ECDSA on P-256.
-    Es256,
-    /// RSA with PKCS #1 v1.5 padding.
-    Rs256,
-}
-
-impl Algorithm {
-    const ALL: [Self; 6] =
-        [Self::Hs256, Self::Hs384, Self::Hs512, Self::EdDsa, Self::Es256, Self::Rs256];
-
-    /// The name that a token's header gives it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Hs256 => "HS256",
-            Self::Hs384 => "HS384",
-            Self::Hs512 => "HS512",
-            Self::EdDsa => "EdDSA",
-            Self::Es256 => "ES256",
-            Self::Rs256 => "RS256",
-        }
-    }
-
-    /// Whether its key is a secret rather than a pair.
-    #[must_use]
-    pub const fn is_symmetric(self) -> bool {
-        matches!(self, Self::Hs256 | Self::Hs384 | Self::Hs512)
-    }
-
-    fn parse(text: &str) -> Result<Self, &'static str> {
-        let found = Self::ALL.into_iter().find(|algorithm| algorithm.name() == text);
-        found.ok_or("must be one of HS256, HS384, HS512, EdDSA, ES256, RS256")
-    }
-}
-
 impl Tokens {
     pub(super) fn read(
         values: &Values,
@@ -109,11 +65,17 @@ impl Tokens {
         warnings: &mut Vec<String>,
     ) -> Result<Self, ConfigError> {
         let secret = secret(values, warnings)?;
+        let algorithm = algorithm(values, secret.is_some())?;
+        let checked = |(key, text): (&str, SecretText)| {
+            TokenSecret::checked(text.expose().to_owned(), algorithm)
+                .map_err(|error| values.refuse(key, &error.to_string()))
+        };
+        let previous = previous_secrets(values, secret.is_some(), warnings)?;
         let issuer = values.optional("tokens.issuer", name)?;
         let tokens = Self {
-            algorithm: algorithm(values, secret.is_some())?,
-            previous_secrets: previous_secrets(values, secret.is_some(), warnings)?,
-            secret,
+            algorithm,
+            previous_secrets: previous.into_iter().map(checked).collect::<Result<_, _>>()?,
+            secret: secret.map(checked).transpose()?,
             issuer: issuer.unwrap_or_else(|| public_url.as_str().to_owned()),
             audience: values.text("tokens.audience", name)?,
             access_ttl: ttl(values, "tokens.access_ttl", SECOND, ACCESS_TTL_MAX)?,
@@ -138,7 +100,7 @@ impl Tokens {
 }
 
 fn algorithm(values: &Values, has_secret: bool) -> Result<Algorithm, ConfigError> {
-    let named = values.optional("tokens.algorithm", Algorithm::parse)?;
+    let named = values.optional("tokens.algorithm", str::parse::<Algorithm>)?;
     let problem = match (named, has_secret) {
         (None, true) => return Ok(Algorithm::Hs256),
         (None, false) => return Ok(Algorithm::EdDsa),
@@ -149,10 +111,14 @@ fn algorithm(values: &Values, has_secret: bool) -> Result<Algorithm, ConfigError
     Err(values.refuse("tokens.algorithm", problem))
 }
 
-fn secret(values: &Values, warnings: &mut Vec<String>) -> Result<Option<SecretText>, ConfigError> {
-    match secret_file(values, "tokens.secret_file", warnings)? {
-        Some(file) => Ok(Some(file.text)),
-        None => values.optional("tokens.secret", SecretText::new),
+/// A secret's text, and the key that names it.
+type Found = (&'static str, SecretText);
+
+fn secret(values: &Values, warnings: &mut Vec<String>) -> Result<Option<Found>, ConfigError> {
+    let (from_file, key) = ("tokens.secret_file", "tokens.secret");
+    match secret_file(values, from_file, warnings)? {
+        Some(file) => Ok(Some((from_file, file.text))),
+        None => Ok(values.optional(key, SecretText::new)?.map(|text| (key, text))),
     }
 }
 
@@ -160,22 +126,23 @@ fn previous_secrets(
     values: &Values,
     has_secret: bool,
     warnings: &mut Vec<String>,
-) -> Result<Vec<SecretText>, ConfigError> {
+) -> Result<Vec<Found>, ConfigError> {
     let from_file = "tokens.previous_secrets_file";
-    let (key, secrets) = if let Some(file) = secret_file(values, from_file, warnings)? {
-        let lines = file.text.expose().lines();
-        (from_file, lines.filter_map(|line| SecretText::new(line).ok()).collect())
-    } else {
-        let key = "tokens.previous_secrets";
-        (key, values.list(key, SecretText::new)?)
-    };
+    let (key, secrets): (_, Vec<SecretText>) =
+        if let Some(file) = secret_file(values, from_file, warnings)? {
+            let lines = file.text.expose().lines();
+            (from_file, lines.filter_map(|line| SecretText::new(line).ok()).collect())
+        } else {
+            let key = "tokens.previous_secrets";
+            (key, values.list(key, SecretText::new)?)
+        };
     if secrets.len() > PREVIOUS_SECRETS_MAX {
         return Err(values.refuse(key, "must be at most 16"));
     }
     if !secrets.is_empty() && !has_secret {
         return Err(values.refuse(key, "needs tokens.secret, which it was before"));
     }
-    Ok(secrets)
+    Ok(secrets.into_iter().map(|secret| (key, secret)).collect())
 }
 
 fn secret_file(
@@ -219,6 +186,9 @@ mod tests {
     use super::super::testing::{load, refusal};
     use super::*;
 
+    const GOOD: &str = "3f1c0f6cd1b7a2e94f5a7788c1d2e3f4a5b6c7d8e9fa0b1c2d3e4f5061728394";
+    const OLD: &str = "94b7a2e94f5a7788c1d2e3f4a5b6c7d8e9fa0b1c2d3e4f50617283943f1c0f6c";
+
     fn tokens(lines: &str) -> Tokens {
         load(&format!("[tokens]\n{lines}")).unwrap().tokens
     }
@@ -230,8 +200,9 @@ mod tests {
     #[test]
     fn the_algorithm_follows_from_the_secret() {
         assert_eq!(tokens("").algorithm, Algorithm::EdDsa);
-        assert_eq!(tokens("secret = 'x'").algorithm, Algorithm::Hs256);
-        assert_eq!(tokens("secret = 'x'\nalgorithm = 'HS512'").algorithm, Algorithm::Hs512);
+        assert_eq!(tokens(&format!("secret = '{GOOD}'")).algorithm, Algorithm::Hs256);
+        let lines = format!("secret = '{GOOD}'\nalgorithm = 'HS512'");
+        assert_eq!(tokens(&lines).algorithm, Algorithm::Hs512);
         assert_eq!(tokens("algorithm = 'RS256'").algorithm, Algorithm::Rs256);
     }
 
@@ -243,25 +214,29 @@ mod tests {
     }
 
     #[test]
-    fn algorithms_have_their_registered_names() {
-        for algorithm in Algorithm::ALL {
-            assert_eq!(Algorithm::parse(algorithm.name()), Ok(algorithm));
-        }
+    fn an_algorithm_that_nobody_signs_with_is_refused() {
         for bad in ["none", "hs256", "ES384", ""] {
-            assert!(Algorithm::parse(bad).is_err(), "{bad}");
+            assert!(refused(&format!("algorithm = '{bad}'")).contains("HS256, HS384"), "{bad}");
         }
     }
 
     #[test]
-    fn an_empty_secret_is_refused() {
+    fn a_bad_secret_is_refused_by_key_and_source_and_never_quoted() {
         assert!(refused("secret = ''").ends_with("config.toml): is empty"));
+        for bad in ["your-secret-key", "please_please_update_me_please", "k7Qz_short"] {
+            let refusal = refused(&format!("secret = '{bad}'"));
+            assert!(refusal.starts_with("tokens.secret (") && refusal.contains("config.toml"));
+            assert!(refusal.contains("openssl rand -hex 32") && !refusal.contains(bad), "{bad}");
+        }
     }
 
     #[test]
-    fn previous_secrets_go_with_a_secret() {
-        let kept = tokens("secret = 'x'\nprevious_secrets = 'a, b'").previous_secrets;
-        assert_eq!(kept.iter().map(SecretText::expose).collect::<Vec<_>>(), ["a", "b"]);
-        assert!(refused("previous_secrets = ['a']").contains("needs tokens.secret"));
+    fn previous_secrets_go_with_a_secret_and_are_judged_like_it() {
+        let kept = tokens(&format!("secret = '{GOOD}'\nprevious_secrets = '{OLD}, {GOOD}'"));
+        assert_eq!(kept.previous_secrets.len(), 2);
+        assert!(refused(&format!("previous_secrets = ['{OLD}']")).contains("needs tokens.secret"));
+        let weak = refused(&format!("secret = '{GOOD}'\nprevious_secrets = ['changeme']"));
+        assert!(weak.starts_with("tokens.previous_secrets ("));
     }
 
     #[test]
@@ -272,12 +247,14 @@ mod tests {
             std::fs::write(&path, text).unwrap();
             path.display().to_string()
         };
-        let (secret, previous) = (write("secret", "s\n"), write("previous", "a\r\n\nb,c\n"));
+        let secret = write("secret", &format!("{GOOD}\n"));
+        let previous = write("previous", &format!("{OLD}\r\n\n{GOOD},\n"));
         let lines = format!("secret_file = '{secret}'\nprevious_secrets_file = '{previous}'");
         let tokens = tokens(&lines);
-        assert_eq!(tokens.secret.unwrap().expose(), "s");
-        let kept: Vec<_> = tokens.previous_secrets.iter().map(SecretText::expose).collect();
-        assert_eq!(kept, ["a", "b,c"]);
+        assert!(tokens.secret.is_some());
+        assert_eq!(tokens.previous_secrets.len(), 2);
+        let weak = write("weak", "changeme");
+        assert!(refused(&format!("secret_file = '{weak}'")).starts_with("tokens.secret_file ("));
         let missing = refused("secret_file = '/nonexistent/secret'");
         assert!(missing.starts_with("tokens.secret_file (") && missing.contains("config.toml): "));
     }

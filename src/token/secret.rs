@@ -90,7 +90,8 @@ impl TokenSecret {
         Ok(secret)
     }
 
-    pub(super) fn as_bytes(&self) -> &[u8] {
+    /// The key's bytes: the text as written.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }
 }
