@@ -13,14 +13,15 @@ pub mod users;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::config::Config;
 use crate::config::sources::Sources;
 
 /// A token server in one binary: users, sessions, JWT access and refresh tokens, an embedded store.
 #[derive(Parser)]
-#[command(name = "keystile", version, about, args_conflicts_with_subcommands = true)]
+#[command(name = "keystile", version, about)]
 pub struct Cli {
     #[command(flatten)]
     common: Common,
@@ -45,7 +46,7 @@ pub struct Common {
 }
 
 /// What serving takes.
-#[derive(Args, Clone, Default)]
+#[derive(Args, Clone, Default, PartialEq, Eq)]
 pub struct ServeArgs {
     /// Address to listen on, may be repeated [default: 127.0.0.1:8000]
     #[arg(long, value_name = "ADDR")]
@@ -65,7 +66,7 @@ enum Command {
     /// Check the configuration
     #[command(subcommand)]
     Config(config_check::ConfigCommand),
-    /// Print the `OpenAPI` document
+    /// Print the OpenAPI document
     Openapi(openapi::OpenapiArgs),
     /// Ask a running server whether it is well, for containers
     Healthcheck(healthcheck::HealthcheckArgs),
@@ -75,6 +76,10 @@ enum Command {
 #[must_use]
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
+    if cli.command.is_some() && cli.serve != ServeArgs::default() {
+        let misplaced = "--listen and --accept-clock belong to serving: write them after `serve`";
+        Cli::command().error(ErrorKind::ArgumentConflict, misplaced).exit();
+    }
     let common = cli.common;
     let done = match cli.command {
         None => serve::run(&common, &cli.serve),
