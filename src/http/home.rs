@@ -7,6 +7,8 @@ use poem_openapi::registry::Registry;
 use poem_openapi::{ApiExtractor, ApiExtractorType, ApiResponse, ExtractParamOptions, OpenApi};
 
 use super::bearer::Caller;
+use super::fail::{Fail, Unauthorized};
+use super::problem::Code;
 use super::tag::Tag;
 use super::view::UserView;
 
@@ -69,12 +71,11 @@ enum Welcome {
 impl HomeApi {
     /// See your own account (another name of `/users/me`)
     #[oai(path = "/", method = "get", operation_id = "home")]
-    async fn home(&self, visitor: Visitor) -> Welcome {
+    async fn home(&self, visitor: Visitor) -> Result<Welcome, Fail<Unauthorized>> {
         match visitor {
-            Visitor::Caller(caller) => Welcome::User(Json(caller.user().into())),
-            Visitor::Browser => {
-                Welcome::Docs(if self.docs { "/docs" } else { "/healthz" }.to_owned())
-            }
+            Visitor::Caller(caller) => Ok(Welcome::User(Json(caller.user().into()))),
+            Visitor::Browser if self.docs => Ok(Welcome::Docs("/docs".to_owned())),
+            Visitor::Browser => Err(Code::NotAuthenticated.into()),
         }
     }
 }
