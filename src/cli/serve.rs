@@ -27,7 +27,7 @@ pub fn run(common: &Common, args: &ServeArgs) -> anyhow::Result<()> {
     let served = runtime.block_on(async {
         let shutdown = stop_signal()?;
         let app = App::start(&config, clock).await?;
-        announce(&config, &app);
+        announce(common, &config, &app);
         app.run_until(shutdown).await
     });
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
@@ -36,9 +36,7 @@ pub fn run(common: &Common, args: &ServeArgs) -> anyhow::Result<()> {
 }
 
 /// Says where everything is, in a few lines a person reads at the first start.
-fn announce(config: &Config, app: &App) {
-    let program = std::env::args_os().next().unwrap_or_else(|| "keystile".into());
-    let program = Path::new(&program).display();
+fn announce(common: &Common, config: &Config, app: &App) {
     output::say(&format!("Keystile {}", env!("CARGO_PKG_VERSION")));
     for address in app.addresses() {
         let docs = if config.server.docs {
@@ -56,8 +54,21 @@ fn announce(config: &Config, app: &App) {
     let (workers, mib) = app.hashing();
     output::say(&format!("  passwords  {workers} hashing at a time, at most {mib} MiB"));
     if !app.has_users() {
-        output::say(&format!("  no users   add one: {program} users add alice --role admin"));
+        output::say(&format!(
+            "  no users   add one: {} users add alice --role admin",
+            itself(common)
+        ));
     }
+}
+
+/// This program as it was called, with the flags that lead another command to the same data.
+fn itself(common: &Common) -> String {
+    let program = std::env::args_os().next().unwrap_or_else(|| "keystile".into());
+    let mut words = vec![Path::new(&program).display().to_string()];
+    for (flag, path) in [("--config", &common.config), ("--data", &common.data)] {
+        words.extend(path.iter().map(|path| format!("{flag} {}", path.display())));
+    }
+    words.join(" ")
 }
 
 /// Resolves at the first SIGTERM or SIGINT; a second one ends the process at once.
