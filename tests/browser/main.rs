@@ -53,7 +53,7 @@ async fn a_user_signs_in_with_a_password_and_sees_the_own_account() {
     assert_eq!(status, "200");
     assert!(body.contains(FULL_NAME), "{body}");
     if let Some(file) = std::env::var_os(SCREENSHOT) {
-        let picture = page.picture("#operations-Account-me").await;
+        let picture = page.picture().await;
         std::fs::write(file, picture).unwrap();
     }
     assert_eq!(page.console_errors().await, [""; 0]);

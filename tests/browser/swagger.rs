@@ -80,11 +80,9 @@ impl Swagger {
         (status.trim().to_owned(), body.text().await.unwrap())
     }
 
-    /// Moves what `css` finds to the top of the window and takes a picture of it, as PNG.
-    pub async fn picture(&self, css: &str) -> Vec<u8> {
-        let script = "arguments[0].scrollIntoView();";
-        let element = serde_json::to_value(self.find(css).await).unwrap();
-        self.browser.client.execute(script, vec![element]).await.unwrap();
+    /// A picture of the page from its top, as PNG.
+    pub async fn picture(&self) -> Vec<u8> {
+        self.browser.client.execute("window.scrollTo(0, 0);", vec![]).await.unwrap();
         self.browser.client.screenshot().await.unwrap()
     }
 
