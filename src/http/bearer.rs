@@ -76,7 +76,7 @@ impl<'a> ApiExtractor<'a> for Caller {
 
     fn register(registry: &mut Registry) {
         registry.create_security_scheme(scheme::OAUTH2, password_flow());
-        let text = "An access token, pasted without the word Bearer.";
+        let text = "An access token, pasted with or without `Bearer` in front.";
         registry.create_security_scheme(scheme::BEARER, bearer_scheme(text));
     }
 
@@ -107,7 +107,7 @@ impl<'a> ApiExtractor<'a> for PresentedRefresh {
     type ParamRawType = ();
 
     fn register(registry: &mut Registry) {
-        let text = "A refresh token, pasted without the word Bearer.";
+        let text = "A refresh token, pasted with or without `Bearer` in front; only `POST /refresh` takes it.";
         registry.create_security_scheme(scheme::REFRESH, bearer_scheme(text));
     }
 
@@ -178,7 +178,9 @@ fn password_flow() -> MetaSecurityScheme {
     let scopes = scopes.into_iter().map(|scope| MetaOAuthScope { ..scope }).collect();
     MetaSecurityScheme {
         ty: "oauth2",
-        description: Some("Your username and password; leave the client fields blank."),
+        description: Some(
+            "Your username and password. Leave the client fields blank; without a choice of scopes you get all you may have.",
+        ),
         name: None,
         key_in: None,
         scheme: None,

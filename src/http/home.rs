@@ -69,7 +69,7 @@ enum Welcome {
 
 #[OpenApi(tag = "Tag::Samples")]
 impl HomeApi {
-    /// See your own account (another name of `/users/me`)
+    /// See your own account (another name of /users/me)
     #[oai(path = "/", method = "get", operation_id = "home")]
     async fn home(&self, visitor: Visitor) -> Result<Welcome, Fail<Unauthorized>> {
         match visitor {

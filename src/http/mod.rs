@@ -146,7 +146,11 @@ fn documented(
     api: impl OpenApi + 'static,
 ) -> Result<(BoxEndpoint<'static>, Document), serde_json::Error> {
     let service = OpenApiService::new(api, "Keystile", env!("CARGO_PKG_VERSION"))
-        .description("A token server: users, sessions, JWT access and refresh tokens.");
+        .description(
+            "A token server: users, sessions, JWT access and refresh tokens.\n\n\
+             To try it out, register, press **Authorize**, then execute any operation: the examples \
+             work as they stand.",
+        );
     let document = Document::finish(&service.spec(), &SLASHED)?;
     Ok((service.into_endpoint().boxed(), document))
 }

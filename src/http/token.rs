@@ -170,7 +170,7 @@ impl TokenApi {
         self.grant(&auth, form.0, &origin).await
     }
 
-    /// Get a token pair (another name of `/token`)
+    /// Get a token pair (another name of /token)
     #[oai(path = "/authenticate", method = "post", operation_id = "authenticate")]
     async fn authenticate(
         &self,
@@ -181,7 +181,7 @@ impl TokenApi {
         self.grant(&auth, form.0, &origin).await
     }
 
-    /// Get a token pair (another name of `/token`)
+    /// Get a token pair (another name of /token)
     #[oai(path = "/auth/token", method = "post", operation_id = "auth_token")]
     async fn auth_token(
         &self,
