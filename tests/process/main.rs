@@ -6,4 +6,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod directory;
+mod killed;
 mod restart;
+mod signals;
+
+/// The password of the users here.
+const PASSWORD: &str = "correct horse battery";

@@ -1,9 +1,8 @@
 //! A restart: users and sessions are there again, and what has ended stays ended.
 
+use crate::PASSWORD;
 use crate::support::Workplace;
 use crate::support::client::Pair;
-
-const PASSWORD: &str = "correct horse battery";
 
 #[test]
 fn users_and_sessions_survive_a_restart() {

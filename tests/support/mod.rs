@@ -1,9 +1,10 @@
 //! The real binary, started in a directory of its own with nothing but `PATH` in its environment.
 //!
 //! Knows how to start it, to end it and to wait for it, and what it has said; what it answers is
-//! [`client`]'s.
+//! [`client`]'s, and what the tokens say [`token`]'s.
 
 pub mod client;
+pub mod token;
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
@@ -209,10 +210,11 @@ impl Server {
 
     /// Ends it in an orderly way.
     #[track_caller]
-    pub fn stop(self) {
+    pub fn stop(self) -> Ended {
         self.signal(Signal::TERM);
         let ended = self.wait();
         assert_eq!(ended.status, Some(0), "{}", ended.stderr);
+        ended
     }
 
     /// Kills it, as a power cut would for all that the process knows.
