@@ -1,0 +1,15 @@
+//! The real binary: its life, its end, its files, its command line, and what it refuses to start with.
+
+#![cfg(test)]
+
+#[expect(dead_code, reason = "other test targets use the rest")]
+#[path = "../support/mod.rs"]
+mod support;
+
+mod directory;
+mod killed;
+mod restart;
+mod signals;
+
+/// The password of the users here.
+const PASSWORD: &str = "correct horse battery";
