@@ -11,7 +11,7 @@ use super::{Common, load_config};
 use crate::admin::client::Client;
 use crate::admin::perform;
 use crate::admin::protocol::{Reply, Request};
-use crate::app::{self, Domain};
+use crate::app::domain::{self, ClockRule, Domain};
 use crate::auth::policy::Operator;
 use crate::config::Config;
 
@@ -50,7 +50,7 @@ impl Reach {
             }
             refuse_strangers(data)?;
             match Self::open_stopped(&config) {
-                Err(error) if app::is_locked(&error) && started.elapsed() < PATIENCE => {
+                Err(error) if domain::is_locked(&error) && started.elapsed() < PATIENCE => {
                     std::thread::sleep(PAUSE);
                 }
                 outcome => return outcome,
@@ -60,7 +60,7 @@ impl Reach {
 
     fn open_stopped(config: &Config) -> anyhow::Result<Self> {
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-        let domain = runtime.block_on(app::open_domain(config, app::ClockRule::Check))?;
+        let domain = runtime.block_on(domain::open(config, ClockRule::Check))?;
         Ok(Self::Stopped { domain, runtime })
     }
 

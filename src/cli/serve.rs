@@ -8,7 +8,8 @@ use tokio::runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Common, ServeArgs, load_config, output};
-use crate::app::{App, ClockRule};
+use crate::app::App;
+use crate::app::domain::ClockRule;
 use crate::config::Config;
 use crate::telemetry;
 

@@ -1,0 +1,110 @@
+//! The domain on an opened store: what a command needs with the server down, and the server too.
+
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+
+use super::settings;
+use crate::auth::model::audit::{Actor, AuditEvent, Event};
+use crate::auth::model::id::EventId;
+use crate::auth::{Auth, Parts};
+use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
+use crate::password::pool::Hasher;
+use crate::random::{Random, SystemRandom};
+use crate::store::Store;
+use crate::store::sled::{OpenError, SledStore};
+use crate::token::{Tokens, ring};
+
+/// What to do about a clock that stands behind the data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClockRule {
+    /// Refuse to start.
+    Check,
+    /// Go on from the stored time.
+    Accept,
+}
+
+/// The opened store with the domain on top of it, without a network.
+pub struct Domain {
+    /// The domain.
+    pub auth: Arc<Auth>,
+    /// The store, to be closed at the end.
+    pub store: Arc<dyn Store>,
+    pub(super) clock: Arc<SystemClock>,
+    pub(super) random: Arc<dyn Random>,
+    pub(super) is_first_start: bool,
+    pub(super) hash_workers: usize,
+}
+
+/// Opens the store and builds the domain on it.
+///
+/// # Errors
+/// When the store, the clock, the keys or the hashing pool refuse; the data is left as it was found.
+pub async fn open(config: &Config, rule: ClockRule) -> anyhow::Result<Domain> {
+    let settings = settings::store(config);
+    let opened = tokio::task::spawn_blocking(move || SledStore::open(&settings)).await?;
+    let opened = opened?;
+    let is_first_start = opened.is_first_start();
+    let store: Arc<dyn Store> = Arc::new(opened);
+    let random: Arc<dyn Random> = Arc::new(SystemRandom);
+    let clock = Arc::new(resume_clock(store.as_ref(), rule).await?);
+    let tokens = ready_tokens(config, store.as_ref(), clock.as_ref(), random.as_ref()).await?;
+    let hashing = settings::hashing(config)?;
+    let hash_workers = hashing.workers;
+    let auth = Auth::new(Parts {
+        store: Arc::clone(&store),
+        clock: Arc::clone(&clock) as Arc<dyn Clock>,
+        random: Arc::clone(&random),
+        hasher: Hasher::start(&hashing, Arc::clone(&random))?,
+        passwords: settings::passwords(config)?,
+        tokens,
+        policy: settings::policy(config),
+    });
+    Ok(Domain { auth: Arc::new(auth), store, clock, random, is_first_start, hash_workers })
+}
+
+/// Whether `error` says that another process has the data.
+#[must_use]
+pub fn is_locked(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(OpenError::Locked { .. }))
+}
+
+async fn resume_clock(store: &dyn Store, rule: ClockRule) -> anyhow::Result<SystemClock> {
+    let Some(mark) = store.clock_mark().await? else { return Ok(SystemClock::default()) };
+    match rule {
+        ClockRule::Accept => Ok(SystemClock::above(mark)),
+        ClockRule::Check => SystemClock::resume(mark)
+            .context("set the clock right, or start once with `serve --accept-clock`"),
+    }
+}
+
+/// The tokens with the stored keys, which the first start makes and writes.
+async fn ready_tokens(
+    config: &Config,
+    store: &dyn Store,
+    clock: &dyn Clock,
+    random: &dyn Random,
+) -> anyhow::Result<Tokens> {
+    let settings = settings::tokens(config);
+    let stored = store.signing_keys().await?;
+    if stored.keys.is_empty() && store.has_users().await? {
+        bail!("the store has users but no signing keys: it is damaged, restore it from a backup");
+    }
+    let prepared = ring::prepare(&settings, &stored, clock.now(), random)?;
+    if let Some(keys) = prepared.store {
+        let at = clock.now();
+        let made = AuditEvent {
+            id: EventId::new(at, random)?,
+            at,
+            event: Event::KeysChanged,
+            actor: Actor::Server,
+            user: None,
+            session: None,
+            ip: None,
+            request_id: None,
+        };
+        store.replace_signing_keys(stored.version, keys, vec![made]).await?;
+    }
+    Ok(prepared.tokens)
+}

@@ -1,0 +1,109 @@
+//! The configuration as plain settings of each room, which know nothing of where they come from.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+
+use crate::auth::model::username::NamePolicy;
+use crate::auth::policy::{Policy, RESERVED_NAMES, Registration};
+use crate::config::{self, Config};
+use crate::http::Features;
+use crate::password::policy::{BreachedList, PasswordPolicy};
+use crate::password::settings::{HashSettings, default_workers};
+use crate::store::sled::{Durability, SledSettings};
+use crate::token::TokenSettings;
+
+/// How many hashes wait for each worker before the next one is told to come back.
+const QUEUED_PER_WORKER: usize = 8;
+
+/// Which routes there are.
+pub(super) fn features(config: &Config) -> Features {
+    Features {
+        docs: config.server.docs,
+        samples: config.samples.enabled,
+        password_grant: config.oauth.password_grant,
+    }
+}
+
+/// How the store is opened.
+pub(super) fn store(config: &Config) -> SledSettings {
+    const MIB: u64 = 1024 * 1024;
+    SledSettings {
+        path: config.storage.path.clone(),
+        cache_bytes: u64::from(config.storage.cache_mib) * MIB,
+        durability: match config.storage.durability {
+            config::storage::Durability::Fsync => Durability::Fsync,
+            config::storage::Durability::Flush => Durability::Flush,
+        },
+        min_free_bytes: u64::from(config.storage.min_free_mib) * MIB,
+    }
+}
+
+/// How tokens are made and judged.
+pub(super) fn tokens(config: &Config) -> TokenSettings {
+    let tokens = &config.tokens;
+    TokenSettings {
+        algorithm: tokens.algorithm,
+        secret: tokens.secret.clone(),
+        previous_secrets: tokens.previous_secrets.clone(),
+        issuer: tokens.issuer.clone(),
+        audience: tokens.audience.clone(),
+        access_ttl_max: tokens.access_ttl,
+    }
+}
+
+/// How passwords are hashed.
+pub(super) fn hashing(config: &Config) -> anyhow::Result<HashSettings> {
+    let passwords = &config.passwords;
+    let workers = match passwords.workers {
+        Some(workers) => usize::try_from(workers)?,
+        None => default_workers(passwords.memory_kib),
+    };
+    let queue = match passwords.queue {
+        Some(queue) => usize::try_from(queue)?,
+        None => workers.saturating_mul(QUEUED_PER_WORKER),
+    };
+    Ok(HashSettings {
+        memory_kib: passwords.memory_kib,
+        iterations: passwords.iterations,
+        parallelism: passwords.parallelism,
+        workers,
+        queue,
+        queue_timeout: passwords.queue_timeout,
+        insecure_any_strength: false,
+    })
+}
+
+/// The rules for new passwords.
+pub(super) fn passwords(config: &Config) -> anyhow::Result<PasswordPolicy> {
+    let passwords = &config.passwords;
+    let breached = passwords.breached_file.as_ref().map(|file| {
+        BreachedList::load(file)
+            .with_context(|| format!("passwords.breached_file: cannot read {}", file.display()))
+    });
+    Ok(PasswordPolicy::new(usize::try_from(passwords.min_length)?, breached.transpose()?))
+}
+
+/// The rules of the domain.
+pub(super) fn policy(config: &Config) -> Policy {
+    let host = config.server.public_url.host().to_ascii_lowercase();
+    let reserved = RESERVED_NAMES.map(str::to_owned);
+    Policy {
+        names: if config.users.unicode_names { NamePolicy::Unicode } else { NamePolicy::Ascii },
+        reserved_names: reserved.into_iter().chain([host.clone()]).collect(),
+        host,
+        registration: match config.users.registration {
+            config::users::Registration::Open => Registration::Open,
+            config::users::Registration::Closed => Registration::Closed,
+        },
+        default_roles: config.roles.default.clone(),
+        role_scopes: Arc::new(config.roles.scopes.clone()),
+        issuer: config.tokens.issuer.clone(),
+        audience: config.tokens.audience.clone(),
+        access_ttl: config.tokens.access_ttl,
+        refresh_ttl: config.tokens.refresh_ttl,
+        session_ttl: config.tokens.session_ttl,
+        refresh_grace: config.tokens.refresh_grace,
+        sessions_per_user: usize::try_from(config.sessions.max_per_user).unwrap_or(usize::MAX),
+    }
+}
