@@ -57,6 +57,9 @@ pub struct Domain {
 /// # Errors
 /// When the store, the clock, the keys or the hashing pool refuse; the data is left as it was found.
 pub async fn open_domain(config: &Config, rule: ClockRule) -> anyhow::Result<Domain> {
+    // All that can be refused is refused before there is a data directory.
+    let (token_settings, hashing) = (token_settings(config)?, hash_settings(config)?);
+    let passwords = password_policy(config)?;
     let settings = store_settings(config);
     let opened = tokio::task::spawn_blocking(move || SledStore::open(&settings)).await?;
     let opened = opened?;
@@ -64,19 +67,30 @@ pub async fn open_domain(config: &Config, rule: ClockRule) -> anyhow::Result<Dom
     let store: Arc<dyn Store> = Arc::new(opened);
     let random: Arc<dyn Random> = Arc::new(SystemRandom);
     let clock = Arc::new(resume_clock(store.as_ref(), rule).await?);
-    let tokens = ready_tokens(config, store.as_ref(), clock.as_ref(), random.as_ref()).await?;
-    let hashing = hash_settings(config)?;
+    let tokens =
+        ready_tokens(&token_settings, store.as_ref(), clock.as_ref(), random.as_ref()).await?;
     let hash_workers = hashing.workers;
     let auth = Auth::new(Parts {
         store: Arc::clone(&store),
         clock: Arc::clone(&clock) as Arc<dyn Clock>,
         random: Arc::clone(&random),
         hasher: Hasher::start(&hashing, Arc::clone(&random))?,
-        passwords: password_policy(config)?,
+        passwords,
         tokens,
         policy: policy(config),
     });
     Ok(Domain { auth: Arc::new(auth), store, clock, random, is_first_start, hash_workers })
+}
+
+/// Checks what only those who use it can tell of a configuration: secrets, and files that are read at
+/// the start.
+///
+/// # Errors
+/// With what the start would refuse.
+pub fn check(config: &Config) -> anyhow::Result<()> {
+    token_settings(config)?;
+    password_policy(config)?;
+    Ok(())
 }
 
 /// Whether `error` says that another process has the data.
@@ -259,17 +273,16 @@ async fn resume_clock(store: &dyn Store, rule: ClockRule) -> anyhow::Result<Syst
 
 /// The tokens with the stored keys, which the first start makes and writes.
 async fn ready_tokens(
-    config: &Config,
+    settings: &TokenSettings,
     store: &dyn Store,
     clock: &dyn Clock,
     random: &dyn Random,
 ) -> anyhow::Result<Tokens> {
-    let settings = token_settings(config)?;
     let stored = store.signing_keys().await?;
     if stored.keys.is_empty() && store.has_users().await? {
         bail!("the store has users but no signing keys: it is damaged, restore it from a backup");
     }
-    let prepared = ring::prepare(&settings, &stored, clock.now(), random)?;
+    let prepared = ring::prepare(settings, &stored, clock.now(), random)?;
     if let Some(keys) = prepared.store {
         let at = clock.now();
         let made = AuditEvent {
@@ -312,7 +325,8 @@ fn token_settings(config: &Config) -> anyhow::Result<TokenSettings> {
     let tokens = &config.tokens;
     let algorithm = tokens.algorithm.name().parse()?;
     let checked = |key: &'static str, secret: &config::secret::SecretText| {
-        TokenSecret::checked(secret.expose().to_owned(), algorithm).context(key)
+        TokenSecret::checked(secret.expose().to_owned(), algorithm)
+            .map_err(|error| config.refuse_secret(key, &error))
     };
     let secret = tokens.secret.as_ref().map(|secret| checked("tokens.secret", secret));
     let previous = tokens.previous_secrets.iter();
@@ -320,7 +334,7 @@ fn token_settings(config: &Config) -> anyhow::Result<TokenSettings> {
     Ok(TokenSettings {
         algorithm,
         secret: secret.transpose()?,
-        previous_secrets: previous.collect::<anyhow::Result<_>>()?,
+        previous_secrets: previous.collect::<Result<_, _>>()?,
         issuer: tokens.issuer.clone(),
         audience: tokens.audience.clone(),
         access_ttl_max: tokens.access_ttl,

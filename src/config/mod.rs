@@ -128,6 +128,20 @@ impl Config {
     pub fn describe(&self) -> &[Shown] {
         &self.shown
     }
+
+    /// The error of a secret that those who make keys of it do not take: named after where it came
+    /// from, which may be a file.
+    #[must_use]
+    pub fn refuse_secret(&self, key: &str, problem: &dyn std::fmt::Display) -> ConfigError {
+        let names = [key.to_owned(), format!("{key}_file")];
+        let row =
+            self.shown.iter().find(|row| names.contains(&row.key) && row.value != values::NONE);
+        ConfigError::Key {
+            key: row.map_or(key, |row| &row.key).to_owned(),
+            origin: row.map_or(sources::BUILT_IN, |row| &row.source).to_owned(),
+            problem: problem.to_string(),
+        }
+    }
 }
 
 /// Two keys follow from others while they are not set; they are shown as what they come to.
