@@ -6,6 +6,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod commands;
+mod configured;
 mod directory;
 mod killed;
 mod restart;
