@@ -221,7 +221,7 @@ impl App {
             tokio::spawn(background::beat(
                 Arc::clone(&domain.store),
                 Arc::clone(&domain.clock),
-                heartbeat,
+                Arc::clone(&heartbeat),
                 stopped.clone(),
             )),
             tokio::spawn(background::sweep(
@@ -238,6 +238,7 @@ impl App {
             let failed = tokio::select! {
                 () = shutdown => false,
                 () = domain.store.failed() => {
+                    heartbeat.stop();
                     tracing::error!("the store has failed; this process ends in 5 seconds");
                     tokio::time::sleep(FAILED_LINGER).await;
                     true
