@@ -236,7 +236,7 @@ impl Drop for Server {
 }
 
 /// The address in the line that says where the server listens.
-fn address(line: &str) -> Option<SocketAddr> {
+pub fn address(line: &str) -> Option<SocketAddr> {
     let url = line.trim_start().strip_prefix("listening  http://")?;
     url.split_whitespace().next()?.parse().ok()
 }
@@ -247,7 +247,7 @@ fn pid(child: &Child) -> Pid {
 
 /// Kills the process unless what is returned is dropped in time, so that no test waits for ever.
 #[must_use]
-fn watch(pid: Pid) -> mpsc::Sender<()> {
+pub fn watch(pid: Pid) -> mpsc::Sender<()> {
     let (watched, done) = mpsc::channel::<()>();
     std::thread::spawn(move || {
         if done.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
