@@ -143,8 +143,12 @@ impl App {
         })?;
         let (stop, stopped) = watch::channel(false);
         let Domain { auth, store, clock, .. } = domain;
-        let beat =
-            background::beat(Arc::clone(&store), Arc::clone(&clock), heartbeat, stopped.clone());
+        let beat = background::beat(
+            Arc::clone(&store),
+            Arc::clone(&clock),
+            Arc::clone(&heartbeat),
+            stopped.clone(),
+        );
         let interval = settings.sweep_interval;
         let sweep = background::sweep(Arc::clone(&store), clock, interval, stopped.clone());
         let operator = admin.serve(auth, background::until(stopped.clone()));
@@ -155,7 +159,7 @@ impl App {
         let mut serve = pin!(serve);
         let ended = tokio::select! {
             () = shutdown => Ended::Asked,
-            () = linger_after_failure(store.as_ref()) => Ended::StoreFailed,
+            () = linger_after_failure(store.as_ref(), &heartbeat) => Ended::StoreFailed,
             served = &mut serve => Ended::Served(served),
         };
         stop.send_replace(true);
@@ -185,8 +189,9 @@ enum Ended {
 }
 
 /// Resolves a while after the store has failed.
-async fn linger_after_failure(store: &dyn Store) {
+async fn linger_after_failure(store: &dyn Store, heartbeat: &Heartbeat) {
     store.failed().await;
+    heartbeat.stop();
     tracing::error!(
         linger_secs = FAILED_LINGER.as_secs(),
         "the store has failed, this process ends"

@@ -42,6 +42,9 @@ pub struct Domain {
 /// # Errors
 /// When the store, the clock, the keys or the hashing pool refuse; the data is left as it was found.
 pub async fn open(config: &Config, rule: ClockRule) -> anyhow::Result<Domain> {
+    // What can be refused is refused before there is a data directory.
+    let hashing = settings::hashing(config)?;
+    let passwords = settings::passwords(config)?;
     let settings = settings::store(config);
     let opened = tokio::task::spawn_blocking(move || SledStore::open(&settings)).await?;
     let opened = opened?;
@@ -50,18 +53,28 @@ pub async fn open(config: &Config, rule: ClockRule) -> anyhow::Result<Domain> {
     let random: Arc<dyn Random> = Arc::new(SystemRandom);
     let clock = Arc::new(resume_clock(store.as_ref(), rule).await?);
     let tokens = ready_tokens(config, store.as_ref(), clock.as_ref(), random.as_ref()).await?;
-    let hashing = settings::hashing(config)?;
     let hash_workers = hashing.workers;
     let auth = Auth::new(Parts {
         store: Arc::clone(&store),
         clock: Arc::clone(&clock) as Arc<dyn Clock>,
         random: Arc::clone(&random),
         hasher: Hasher::start(&hashing, Arc::clone(&random))?,
-        passwords: settings::passwords(config)?,
+        passwords,
         tokens,
         policy: settings::policy(config),
     });
     Ok(Domain { auth: Arc::new(auth), store, clock, random, is_first_start, hash_workers })
+}
+
+/// Checks what only those who use it can tell of a configuration: the memory that hashing takes, and the
+/// files that are read at the start.
+///
+/// # Errors
+/// With what the start would refuse.
+pub fn check(config: &Config) -> anyhow::Result<()> {
+    settings::hashing(config)?;
+    settings::passwords(config)?;
+    Ok(())
 }
 
 /// Whether `error` says that another process has the data.

@@ -63,7 +63,7 @@ pub(super) fn hashing(config: &Config) -> anyhow::Result<HashSettings> {
         Some(queue) => usize::try_from(queue)?,
         None => workers.saturating_mul(QUEUED_PER_WORKER),
     };
-    Ok(HashSettings {
+    let settings = HashSettings {
         memory_kib: passwords.memory_kib,
         iterations: passwords.iterations,
         parallelism: passwords.parallelism,
@@ -71,7 +71,9 @@ pub(super) fn hashing(config: &Config) -> anyhow::Result<HashSettings> {
         queue,
         queue_timeout: passwords.queue_timeout,
         insecure_any_strength: false,
-    })
+    };
+    settings.check()?;
+    Ok(settings)
 }
 
 /// The rules for new passwords.

@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::{Common, load_config, output};
+use crate::app::domain;
 
 /// What can be done with the configuration.
 #[derive(Subcommand)]
@@ -26,6 +27,7 @@ pub struct CheckArgs {
 pub fn run(common: &Common, command: &ConfigCommand) -> anyhow::Result<()> {
     let ConfigCommand::Check(args) = command;
     let config = load_config(common, &[])?;
+    domain::check(&config)?;
     for warning in &config.warnings {
         output::say(&format!("warning: {warning}"));
     }

@@ -43,12 +43,13 @@ impl Reach {
         let data = &config.storage.path;
         let started = Instant::now();
         loop {
-            let client = Client::connect(data)
-                .with_context(|| format!("cannot open the admin socket in {}", data.display()))?;
-            if let Some(client) = client {
+            let connected = Client::connect(data);
+            if let Ok(Some(client)) = connected {
                 return Ok(Self::Running(client));
             }
             refuse_strangers(data)?;
+            connected
+                .with_context(|| format!("cannot open the admin socket in {}", data.display()))?;
             match Self::open_stopped(&config) {
                 Err(error) if domain::is_locked(&error) && started.elapsed() < PATIENCE => {
                     std::thread::sleep(PAUSE);

@@ -1,7 +1,7 @@
 //! For load balancers and containers: does the process live, and does its store still write.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use poem_openapi::payload::Json;
@@ -21,11 +21,16 @@ const RETRY_AFTER_SECS: u32 = 5;
 pub struct Heartbeat {
     started: Instant,
     last_millis: AtomicU64,
+    has_stopped: AtomicBool,
 }
 
 impl Default for Heartbeat {
     fn default() -> Self {
-        Self { started: Instant::now(), last_millis: AtomicU64::new(0) }
+        Self {
+            started: Instant::now(),
+            last_millis: AtomicU64::new(0),
+            has_stopped: AtomicBool::new(false),
+        }
     }
 }
 
@@ -35,9 +40,15 @@ impl Heartbeat {
         self.last_millis.store(self.elapsed_millis(), Ordering::Release);
     }
 
-    fn age(&self) -> Duration {
+    /// Notes that there will be no other: the store has failed.
+    pub fn stop(&self) {
+        self.has_stopped.store(true, Ordering::Release);
+    }
+
+    fn is_fresh(&self) -> bool {
         let last = self.last_millis.load(Ordering::Acquire);
-        Duration::from_millis(self.elapsed_millis().saturating_sub(last))
+        let age = Duration::from_millis(self.elapsed_millis().saturating_sub(last));
+        age <= HEARTBEAT_AGE_MAX && !self.has_stopped.load(Ordering::Acquire)
     }
 
     fn elapsed_millis(&self) -> u64 {
@@ -67,7 +78,7 @@ impl HealthApi {
     /// Can it serve: is the last write to disk at most 15 seconds old
     #[oai(path = "/readyz", method = "get", operation_id = "readyz")]
     async fn readyz(&self) -> Result<Json<Health>, Fail<Unavailable>> {
-        if self.0.age() > HEARTBEAT_AGE_MAX {
+        if !self.0.is_fresh() {
             return Err(Problem::unavailable(RETRY_AFTER_SECS).into());
         }
         Ok(Json(Health { status: "ok".to_owned() }))

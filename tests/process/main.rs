@@ -6,10 +6,15 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod commands;
+mod configured;
 mod directory;
+mod disk;
 mod killed;
+mod operator;
 mod restart;
 mod signals;
+mod stalled;
 
 /// The password of the users here.
 const PASSWORD: &str = "correct horse battery";

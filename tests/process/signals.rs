@@ -10,7 +10,7 @@ use crate::support::{Server, Workplace};
 const BODY: &str = r#"{"username":"alice","password":"correct horse battery"}"#;
 
 /// A registration whose body is still to come; the server is known to wait for it.
-fn begin_registration(server: &Server) -> TcpStream {
+pub fn begin_registration(server: &Server) -> TcpStream {
     let mut stream = TcpStream::connect(server.address()).unwrap();
     let length = BODY.len();
     write!(

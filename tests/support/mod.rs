@@ -8,6 +8,7 @@ pub mod token;
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -42,9 +43,11 @@ impl Workplace {
         self.path("data")
     }
 
-    /// Writes a file into it.
+    /// Writes a file into it that nobody else can read.
     pub fn write(&self, name: &str, text: &str) {
-        std::fs::write(self.path(name), text).unwrap();
+        let path = self.path(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
     }
 
     /// The binary with `arguments`, to be changed before it is started.
@@ -233,7 +236,7 @@ impl Drop for Server {
 }
 
 /// The address in the line that says where the server listens.
-fn address(line: &str) -> Option<SocketAddr> {
+pub fn address(line: &str) -> Option<SocketAddr> {
     let url = line.trim_start().strip_prefix("listening  http://")?;
     url.split_whitespace().next()?.parse().ok()
 }
@@ -244,7 +247,7 @@ fn pid(child: &Child) -> Pid {
 
 /// Kills the process unless what is returned is dropped in time, so that no test waits for ever.
 #[must_use]
-fn watch(pid: Pid) -> mpsc::Sender<()> {
+pub fn watch(pid: Pid) -> mpsc::Sender<()> {
     let (watched, done) = mpsc::channel::<()>();
     std::thread::spawn(move || {
         if done.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {

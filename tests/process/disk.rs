@@ -1,0 +1,129 @@
+//! A disk that is nearly full, and one that is.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::PASSWORD;
+use crate::support::client::Answer;
+use crate::support::{Server, Workplace};
+
+#[track_caller]
+fn assert_unavailable(answer: &Answer) {
+    assert_eq!(answer.status, 503, "{}", answer.text);
+    assert!(answer.header("retry-after").is_some_and(|seconds| seconds.parse::<u32>().is_ok()));
+}
+
+#[test]
+fn below_the_floor_nothing_grows_and_sessions_still_end() {
+    let workplace = Workplace::new();
+    workplace.add_user("alice", PASSWORD, "admin");
+    let server = workplace.serve();
+    let [out, revoked, kept] = [0; 3].map(|_| server.client().login("alice", PASSWORD));
+    server.stop();
+
+    let mut command = workplace.command(&["serve", "--listen", "127.0.0.1:0"]);
+    // The most that can be asked for: a TiB free.
+    command.env("KEYSTILE_STORAGE__MIN_FREE_MIB", (1024 * 1024).to_string());
+    let server = Server::start(command);
+    let client = server.client();
+    let account = serde_json::json!({ "username": "bob", "password": PASSWORD });
+    assert_unavailable(&client.post("/auth/").json(&account));
+    let login = [("username", "alice"), ("password", PASSWORD)];
+    assert_unavailable(&client.post("/token").form(&login));
+    client.post("/logout").bearer(&out.access).send().expect(200);
+    client.post("/revoke").form(&[("token", &revoked.refresh)]).expect(200);
+    assert_eq!(client.status_with(&out.access), 401);
+    assert_eq!(client.status_with(&revoked.access), 401);
+    assert_eq!(client.status_with(&kept.access), 200);
+    client.get("/readyz").send().expect(200);
+    server.stop();
+
+    let server = workplace.serve();
+    assert_eq!(server.client().status_with(&out.access), 401);
+    assert_eq!(server.client().status_with(&revoked.access), 401);
+    server.client().register("bob", PASSWORD);
+}
+
+/// A small file system of its own; unmounted when dropped.
+struct Mount(PathBuf);
+
+impl Mount {
+    /// Nothing where that is not allowed.
+    fn new(path: PathBuf) -> Option<Self> {
+        fs::create_dir(&path).unwrap();
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=4m,mode=0700", "keystile-test"]).arg(&path);
+        let done = mount.stderr(Stdio::null()).status().is_ok_and(|status| status.success());
+        done.then_some(Self(path))
+    }
+
+    /// Takes all that is left.
+    fn fill(&self) -> PathBuf {
+        let path = self.0.join("filler");
+        let mut file = fs::File::create(&path).unwrap();
+        while file.write_all(&[1; 512]).is_ok() {}
+        path
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        drop(Command::new("umount").arg("--lazy").arg(&self.0).status());
+    }
+}
+
+/// Registers users until one is refused; those that were accepted, and the refusal.
+fn register_until_refused(server: &Server) -> (Vec<String>, Answer) {
+    let mut accepted = Vec::new();
+    loop {
+        let name = format!("user{}", accepted.len());
+        let account = serde_json::json!({ "username": name, "password": PASSWORD });
+        let answer = server.client().post("/auth/").json(&account);
+        if answer.status != 201 {
+            return (accepted, answer);
+        }
+        accepted.push(name);
+    }
+}
+
+fn write_config(workplace: &Workplace, disk: &Path) {
+    let path = disk.join("data");
+    let path = path.display();
+    workplace.write("config.toml", &format!("[storage]\npath = '{path}'\nmin_free_mib = 0\n"));
+}
+
+#[test]
+fn a_full_disk_ends_the_server_and_loses_nothing_that_was_acknowledged() {
+    let workplace = Workplace::new();
+    let Some(disk) = Mount::new(workplace.path("disk")) else {
+        println!("skipped: this user cannot mount a small file system");
+        return;
+    };
+    write_config(&workplace, &disk.0);
+    let server = workplace.serve();
+    server.client().register("alice", PASSWORD);
+    let pair = server.client().login("alice", PASSWORD);
+    let filler = disk.fill();
+
+    let (accepted, refusal) = register_until_refused(&server);
+    assert_unavailable(&refusal);
+    // For a while it answers, so that a balancer notices: nothing but 503.
+    let login = [("username", "alice"), ("password", PASSWORD)];
+    assert_unavailable(&server.client().post("/token").form(&login));
+    assert_unavailable(&server.client().get("/users/me").bearer(&pair.access).send());
+    assert_unavailable(&server.client().get("/readyz").send());
+    let ended = server.wait();
+    assert_eq!(ended.status, Some(1), "{}", ended.stderr);
+    assert!(ended.stderr.contains("keystile: the store has failed"), "{}", ended.stderr);
+
+    fs::remove_file(filler).unwrap();
+    let server = workplace.serve();
+    assert_eq!(server.client().status_with(&pair.access), 200);
+    for name in accepted {
+        server.client().login(&name, PASSWORD);
+    }
+    server.client().register("afterwards", PASSWORD);
+    server.stop();
+}
