@@ -88,31 +88,14 @@ impl Answer {
 impl Pair {
     /// The claims of the access token.
     pub fn access_claims(&self) -> Value {
-        payload_of(&self.access)
+        segment(&self.access, 1)
     }
 
     /// The claims of the refresh token.
     pub fn refresh_claims(&self) -> Value {
-        payload_of(&self.refresh)
+        segment(&self.refresh, 1)
     }
 
-    /// What the access token was granted.
-    pub fn scope(&self) -> &str {
-        self.body["scope"].as_str().unwrap()
-    }
-}
-
-/// The payload of a token, unverified.
-pub fn payload_of(token: &str) -> Value {
-    segment(token, 1)
-}
-
-fn segment(token: &str, index: usize) -> Value {
-    let coded = token.split('.').nth(index).unwrap();
-    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(coded).unwrap()).unwrap()
-}
-
-impl Pair {
     /// The header of the access token.
     pub fn access_header(&self) -> Value {
         segment(&self.access, 0)
@@ -122,4 +105,15 @@ impl Pair {
     pub fn refresh_header(&self) -> Value {
         segment(&self.refresh, 0)
     }
+
+    /// What the access token was granted.
+    pub fn scope(&self) -> &str {
+        self.body["scope"].as_str().unwrap()
+    }
+}
+
+/// One part of a token, unverified.
+fn segment(token: &str, index: usize) -> Value {
+    let coded = token.split('.').nth(index).unwrap();
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(coded).unwrap()).unwrap()
 }

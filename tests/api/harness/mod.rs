@@ -34,8 +34,9 @@ use poem::test::TestClient;
 use serde_json::json;
 use tempfile::TempDir;
 
-pub use self::answer::{Answer, Pair, payload_of};
+pub use self::answer::{Answer, Pair};
 pub use self::call::Call;
+pub use self::laws::DOCUMENT;
 
 /// Must be in no refusal: tests put it wherever something is refused.
 pub const CANARY: &str = "hunter2";
