@@ -7,8 +7,8 @@
 
 mod harness;
 
-// mod account;
-// mod authority;
+mod account;
+mod authority;
 mod bearer;
 // mod discovery;
 // mod document;
@@ -18,16 +18,16 @@ mod endings;
 // mod http;
 mod introspect;
 // mod json;
-// mod last_admin;
+mod last_admin;
 mod login;
 // mod logs;
-// mod posts;
+mod posts;
 mod protected;
 mod refresh;
 mod register;
 mod replay;
-// mod sessions;
+mod sessions;
 mod signup;
 mod token;
 // mod unauthorized;
-// mod users;
+mod users;
