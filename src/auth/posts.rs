@@ -32,6 +32,9 @@ pub enum PostsError {
     /// No such post.
     #[error("no such post")]
     NotFound,
+    /// The author was deleted meanwhile.
+    #[error("the account is gone")]
+    Gone,
     /// It could not be done.
     #[error(transparent)]
     Fault(#[from] Fault),
@@ -86,7 +89,7 @@ impl Auth {
     /// Publishes a post of the caller.
     ///
     /// # Errors
-    /// `Forbidden` without the scope `posts:write`.
+    /// `Forbidden` without the scope `posts:write`; `Gone` when the caller was deleted meanwhile.
     pub async fn create_post(&self, caller: &Identity, draft: Draft) -> Result<Post, PostsError> {
         caller.require(known::POSTS_WRITE)?;
         draft.check()?;
@@ -99,8 +102,11 @@ impl Auth {
             created_at: now,
             updated_at: now,
         };
-        self.store().create_post(post.clone()).await?;
-        Ok(post)
+        match self.store().create_post(post.clone()).await {
+            Ok(()) => Ok(post),
+            Err(StoreError::NotFound) => Err(PostsError::Gone),
+            Err(other) => Err(other.into()),
+        }
     }
 
     /// Replaces the text of a post; returns it with its author.

@@ -19,6 +19,9 @@ pub enum SessionsError {
     /// No such session of this user; somebody else's looks the same.
     #[error("no such session")]
     NotFound,
+    /// The caller's own session, which was to be kept, ended meanwhile.
+    #[error("the session has ended")]
+    Gone,
     /// It could not be done.
     #[error(transparent)]
     Fault(#[from] Fault),
@@ -64,7 +67,7 @@ impl Auth {
     /// Ends several sessions of the caller in one step.
     ///
     /// # Errors
-    /// `NotFound` when the caller's own session, which was to be kept, has ended meanwhile.
+    /// `Gone` when the caller's own session, which was to be kept, has ended meanwhile.
     pub async fn end_own_sessions(
         &self,
         caller: &Identity,
@@ -82,7 +85,7 @@ impl Auth {
             self.event(Event::SessionsEnded, Actor::User(user), (user, Some(session)), origin)?;
         match self.store().update_user(user, update, vec![ended]).await {
             Ok(_) => Ok(()),
-            Err(StoreError::Conflict | StoreError::NotFound) => Err(SessionsError::NotFound),
+            Err(StoreError::Conflict | StoreError::NotFound) => Err(SessionsError::Gone),
             Err(other) => Err(other.into()),
         }
     }

@@ -147,8 +147,7 @@ impl AccountApi {
         #[oai(scope = "Scope::Me")] caller: Caller,
         body: JsonBody<ProfilePatch>,
         origin: Origin,
-    ) -> Result<Json<UserView>, Fail<(Forbidden, Conflict, Unprocessable, Unauthorized, Unavailable)>>
-    {
+    ) -> Result<Json<UserView>, Fail<(Unauthorized, Forbidden, Unprocessable, Unavailable)>> {
         let change = profile_change(body.0.email, body.0.full_name);
         let user = auth.change_profile(&caller, &change, &origin.0).await?;
         Ok(Json((&user).into()))

@@ -103,8 +103,7 @@ impl AdminApi {
         after: Query<Option<String>>,
         /// Only usernames that start with this
         q: Query<Option<String>>,
-    ) -> Result<Json<UserPage>, Fail<(Forbidden, Unprocessable, NotFound, Conflict, Unavailable)>>
-    {
+    ) -> Result<Json<UserPage>, Fail<(Forbidden, Unprocessable, Unavailable)>> {
         let query = UserQuery { prefix: q.0, after: after.0, limit: page_limit(limit.0)? };
         let page = auth.list_users(Acting::User(&caller), query).await?;
         let items = page.items.iter().map(UserView::from).collect();
@@ -119,8 +118,7 @@ impl AdminApi {
         #[oai(scope = "Scope::UsersWrite")] caller: Caller,
         body: CredentialsBody<UserCreation>,
         origin: Origin,
-    ) -> Result<CreatedUser, Fail<(Forbidden, Unprocessable, NotFound, Conflict, Unavailable)>>
-    {
+    ) -> Result<CreatedUser, Fail<(Forbidden, Conflict, Unprocessable, Unavailable)>> {
         let body = body.0;
         let new_user = NewUser {
             account: NewAccount {
@@ -144,8 +142,7 @@ impl AdminApi {
         #[oai(scope = "Scope::UsersRead")] caller: Caller,
         /// The user's id
         id: Path<String>,
-    ) -> Result<Json<UserView>, Fail<(Forbidden, Unprocessable, NotFound, Conflict, Unavailable)>>
-    {
+    ) -> Result<Json<UserView>, Fail<(Forbidden, NotFound, Unavailable)>> {
         let user = auth.find_user(Acting::User(&caller), user_id(&id)?).await?;
         Ok(Json((&user).into()))
     }
@@ -160,7 +157,7 @@ impl AdminApi {
         id: Path<String>,
         body: CredentialsBody<UserPatch>,
         origin: Origin,
-    ) -> Result<Json<UserView>, Fail<(Forbidden, Unprocessable, NotFound, Conflict, Unavailable)>>
+    ) -> Result<Json<UserView>, Fail<(Forbidden, NotFound, Conflict, Unprocessable, Unavailable)>>
     {
         let body = body.0;
         let edit = UserEdit {
@@ -183,7 +180,7 @@ impl AdminApi {
         /// The user's id
         id: Path<String>,
         origin: Origin,
-    ) -> Result<Done, Fail<(Forbidden, Unprocessable, NotFound, Conflict, Unavailable)>> {
+    ) -> Result<Done, Fail<(Forbidden, NotFound, Conflict, Unavailable)>> {
         auth.remove_user(Acting::User(&caller), user_id(&id)?, &origin.0).await?;
         Ok(Done::Done)
     }
@@ -196,10 +193,7 @@ impl AdminApi {
         #[oai(scope = "Scope::UsersRead")] caller: Caller,
         /// The user's id
         id: Path<String>,
-    ) -> Result<
-        Json<Vec<SessionView>>,
-        Fail<(Forbidden, Unprocessable, NotFound, Conflict, Unavailable)>,
-    > {
+    ) -> Result<Json<Vec<SessionView>>, Fail<(Forbidden, NotFound, Unavailable)>> {
         let sessions = auth.user_sessions(Acting::User(&caller), user_id(&id)?).await?;
         let own = caller.session().id;
         let views = sessions.iter().map(|session| SessionView::of(session, session.id == own));
@@ -215,7 +209,7 @@ impl AdminApi {
         /// The user's id
         id: Path<String>,
         origin: Origin,
-    ) -> Result<Done, Fail<(Forbidden, Unprocessable, NotFound, Conflict, Unavailable)>> {
+    ) -> Result<Done, Fail<(Forbidden, NotFound, Unavailable)>> {
         auth.end_user_sessions(Acting::User(&caller), user_id(&id)?, &origin.0).await?;
         Ok(Done::Done)
     }

@@ -30,13 +30,19 @@ pub struct Document {
 }
 
 impl Document {
-    /// Finishes `spec`, the text of `OpenApiService::spec`; the paths in `slashed` get their slash back.
+    /// Finishes `spec`, the text of `OpenApiService::spec`; the paths in `slashed` get their slash back, and
+    /// the security schemes in `hidden`, which are not on offer, are left out.
     ///
     /// # Errors
     /// When `spec` is not JSON.
-    pub fn finish(spec: &str, slashed: &[Slashed]) -> Result<Self, serde_json::Error> {
+    pub fn finish(
+        spec: &str,
+        slashed: &[Slashed],
+        hidden: &[&str],
+    ) -> Result<Self, serde_json::Error> {
         // The library repeats a path that two of its API types share.
         let mut document = strict::parse_merging(spec)?;
+        hide_schemes(&mut document, hidden);
         let slashed = add_slashes(&mut document, slashed);
         let mut routes = Routes::default();
         let mut bodies = Vec::new();
@@ -75,6 +81,21 @@ fn add_slashes(document: &mut Value, slashed: &[Slashed]) -> Vec<Slashed> {
             .collect();
     }
     found
+}
+
+fn hide_schemes(document: &mut Value, hidden: &[&str]) {
+    let schemes = document.pointer_mut("/components/securitySchemes");
+    if let Some(schemes) = schemes.and_then(Value::as_object_mut) {
+        schemes.retain(|name, _| !hidden.contains(&name.as_str()));
+    }
+    for (_, operations) in members(document, "/paths") {
+        for operation in operations.as_object_mut().into_iter().flat_map(Map::values_mut) {
+            let Some(security) = operation.get_mut("security").and_then(Value::as_array_mut) else {
+                continue;
+            };
+            security.retain(|needed| hidden.iter().all(|name| needed.get(name).is_none()));
+        }
+    }
 }
 
 fn finish_operation(path: &str, operation: &mut Value, scopeless: &[String]) {
@@ -331,8 +352,8 @@ mod tests {
 
     fn document() -> (Value, Document) {
         let spec = OpenApiService::new((Reads, Writes, Ping), "demo", "1").spec();
-        let document = Document::finish(&spec, SLASHED).unwrap();
-        assert_eq!(document.json, Document::finish(&spec, SLASHED).unwrap().json);
+        let document = Document::finish(&spec, SLASHED, &[]).unwrap();
+        assert_eq!(document.json, Document::finish(&spec, SLASHED, &[]).unwrap().json);
         (serde_json::from_str(&document.json).unwrap(), document)
     }
 
@@ -392,6 +413,14 @@ mod tests {
     fn a_bearer_requirement_lists_no_scopes() {
         let (json, _) = document();
         assert_eq!(json["paths"]["/users/{id}"]["get"]["security"], json!([{ "Access": [] }]));
+    }
+
+    #[test]
+    fn a_hidden_scheme_is_in_no_list() {
+        let spec = OpenApiService::new(Reads, "demo", "1").spec();
+        let document = Document::finish(&spec, SLASHED, &["Access"]).unwrap();
+        assert!(!document.json.contains("\"Access\""));
+        assert!(document.json.contains("/users/{id}"));
     }
 
     #[test]

@@ -217,7 +217,7 @@ pub(in crate::http) mod tests {
 
     fn behind(api: impl OpenApi + 'static, https: bool) -> Edge<Route> {
         let service = OpenApiService::new(api, "demo", "1");
-        let document = Document::finish(&service.spec(), SLASHED).unwrap();
+        let document = Document::finish(&service.spec(), SLASHED, &[]).unwrap();
         let settings = Settings {
             clock: Arc::new(ManualClock::at(Timestamp::from_secs(1_800_000_000))),
             random: Arc::new(SeededRandom::new(7)),

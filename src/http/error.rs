@@ -118,6 +118,7 @@ impl From<SessionsError> for Problem {
         match error {
             SessionsError::Forbidden(forbidden) => forbidden.into(),
             SessionsError::NotFound => Code::NotFound.into(),
+            SessionsError::Gone => Code::InvalidToken.into(),
             SessionsError::Fault(fault) => fault.into(),
         }
     }
@@ -152,6 +153,7 @@ impl From<PostsError> for Problem {
             PostsError::Forbidden(forbidden) => forbidden.into(),
             PostsError::Title | PostsError::Content => rule(Code::InvalidValue, &error),
             PostsError::NotFound => Code::NotFound.into(),
+            PostsError::Gone => Code::InvalidToken.into(),
             PostsError::Fault(fault) => fault.into(),
         }
     }

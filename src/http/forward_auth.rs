@@ -1,6 +1,9 @@
 //! Forward authentication for nginx `auth_request`, Traefik and Caddy: may this request pass, and whose is it.
 
+use std::sync::Arc;
+
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use poem::web::Data;
 use poem_openapi::param::Query;
 use poem_openapi::{ApiResponse, OpenApi};
 
@@ -8,6 +11,7 @@ use super::bearer::Caller;
 use super::fail::{BadRequest, Fail, Forbidden};
 use super::problem::{Code, Problem};
 use super::tag::Tag;
+use crate::auth::Auth;
 use crate::auth::model::scope::Scopes;
 
 /// What a header value cannot hold as it is; `%` so that decoding is exact.
@@ -43,6 +47,7 @@ impl ForwardAuthApi {
     #[oai(path = "/verify", method = "get", operation_id = "verify")]
     async fn verify(
         &self,
+        auth: Data<&Arc<Auth>>,
         caller: Caller,
         /// Scopes that are all needed, with single spaces between
         scope: Query<Option<String>>,
@@ -52,7 +57,10 @@ impl ForwardAuthApi {
         if let Some(needed) = scope.0 {
             let needed = Scopes::parse(&needed).map_err(|_| Code::InvalidScope)?;
             if !needed.iter().all(|scope| caller.has_scope(scope)) {
-                return Err(Problem::insufficient_scope(needed.to_string()).into());
+                // Only names of our own leave in the challenge: no answer repeats what was asked.
+                let ours = |scope: &&str| auth.policy().role_scopes.knows(scope);
+                let ours: Scopes = needed.iter().filter(ours).collect();
+                return Err(Problem::insufficient_scope(ours.to_string()).into());
             }
         }
         if role.0.is_some_and(|role| !caller.has_role(&role)) {

@@ -135,15 +135,18 @@ fn operations(
         health::HealthApi(Arc::clone(heartbeat)),
     );
     let resources = (samples::protected::ProtectedApi, samples::posts::PostsApi);
+    // The page would offer the password flow in vain.
+    let hidden: &[_] = if password_grant { &[] } else { &[bearer::scheme::OAUTH2] };
     match (samples, password_grant) {
-        (false, _) => documented(always),
-        (true, false) => documented((always, resources)),
-        (true, true) => documented((always, resources, samples::blog::BlogApi)),
+        (false, _) => documented(always, hidden),
+        (true, false) => documented((always, resources), hidden),
+        (true, true) => documented((always, resources, samples::blog::BlogApi), hidden),
     }
 }
 
 fn documented(
     api: impl OpenApi + 'static,
+    hidden: &[&str],
 ) -> Result<(BoxEndpoint<'static>, Document), serde_json::Error> {
     let service = OpenApiService::new(api, "Keystile", env!("CARGO_PKG_VERSION"))
         .description(
@@ -151,7 +154,7 @@ fn documented(
              To try it out, register, press **Authorize**, then execute any operation: the examples \
              work as they stand.",
         );
-    let document = Document::finish(&service.spec(), &SLASHED)?;
+    let document = Document::finish(&service.spec(), &SLASHED, hidden)?;
     Ok((service.into_endpoint().boxed(), document))
 }
 

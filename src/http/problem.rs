@@ -356,12 +356,10 @@ impl Problem {
             (Code::AmbiguousCredentials, _) => Some(CHALLENGE_AMBIGUOUS),
             (_, StatusCode::UNAUTHORIZED) => Some(CHALLENGE_INVALID),
             (Code::InsufficientScope, _) => {
-                let scope = self.scope.as_deref().unwrap_or_default();
-                HeaderValue::try_from(format!(
-                    "Bearer realm=\"keystile\", error=\"insufficient_scope\", scope=\"{}\"",
-                    oauth_text(scope)
-                ))
-                .ok()
+                let scope = self.scope.as_deref().filter(|scope| !scope.is_empty());
+                let scope = scope.map(|scope| format!(", scope=\"{}\"", oauth_text(scope)));
+                let challenge = "Bearer realm=\"keystile\", error=\"insufficient_scope\"";
+                HeaderValue::try_from(challenge.to_owned() + &scope.unwrap_or_default()).ok()
             }
             _ => None,
         }

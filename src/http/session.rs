@@ -9,7 +9,7 @@ use poem_openapi::{Object, OpenApi};
 
 use super::account::Done;
 use super::bearer::{Caller, Scope};
-use super::fail::{Fail, Forbidden, NotFound, Unavailable};
+use super::fail::{Fail, Forbidden, NotFound, Unauthorized, Unavailable};
 use super::origin::Origin;
 use super::problem::Code;
 use super::tag::Tag;
@@ -47,7 +47,7 @@ impl SessionApi {
         &self,
         auth: Data<&Arc<Auth>>,
         #[oai(scope = "Scope::Me")] caller: Caller,
-    ) -> Result<Json<Vec<SessionView>>, Fail<(Forbidden, NotFound, Unavailable)>> {
+    ) -> Result<Json<Vec<SessionView>>, Fail<(Forbidden, Unavailable)>> {
         let sessions = auth.own_sessions(&caller).await?;
         let own = caller.session().id;
         let views = sessions.iter().map(|session| SessionView::of(session, session.id == own));
@@ -64,7 +64,7 @@ impl SessionApi {
         #[oai(default)]
         current: Query<bool>,
         origin: Origin,
-    ) -> Result<Done, Fail<(Forbidden, NotFound, Unavailable)>> {
+    ) -> Result<Done, Fail<(Unauthorized, Forbidden, Unavailable)>> {
         let ending = if current.0 { Ending::All } else { Ending::Others };
         auth.end_own_sessions(&caller, ending, &origin.0).await?;
         Ok(Done::Done)

@@ -117,6 +117,12 @@ impl RoleScopes {
         self.0.contains_key(role)
     }
 
+    /// Whether any role at all carries `scope`.
+    #[must_use]
+    pub fn knows(&self, scope: &str) -> bool {
+        self.0.values().any(|scopes| scopes.contains(scope))
+    }
+
     /// Whether one of these roles allows `scope`.
     #[must_use]
     pub fn allow<'a>(&self, roles: impl IntoIterator<Item = &'a String>, scope: &str) -> bool {
@@ -159,5 +165,6 @@ mod tests {
         let roles = ["a".to_owned(), "b".to_owned(), "gone".to_owned()];
         assert_eq!(table.allowed(&roles).to_string(), "me x y");
         assert!(!table.has("gone"));
+        assert!(table.knows("x") && !table.knows("z"));
     }
 }

@@ -15,7 +15,7 @@ use crate::http::account::Done;
 use crate::http::bearer::{Caller, Scope};
 use crate::http::body::json::JsonBody;
 use crate::http::body::text::Text;
-use crate::http::fail::{Fail, Forbidden, NotFound, Unavailable, Unprocessable};
+use crate::http::fail::{Fail, Forbidden, NotFound, Unauthorized, Unavailable, Unprocessable};
 use crate::http::page::page_limit;
 use crate::http::problem::{Code, Problem};
 use crate::http::tag::Tag;
@@ -59,7 +59,7 @@ impl PostsApi {
         limit: Query<Option<u32>>,
         /// The cursor of the page before
         after: Query<Option<String>>,
-    ) -> Result<Json<PostPage>, Fail<(Unprocessable, Forbidden, NotFound, Unavailable)>> {
+    ) -> Result<Json<PostPage>, Fail<(Unprocessable, Unavailable)>> {
         let after = after.0.map(|cursor| cursor.parse()).transpose();
         let after = after.map_err(|_| {
             Problem::new(Code::InvalidParameter, "This cursor is none that a page carried.")
@@ -76,7 +76,7 @@ impl PostsApi {
         auth: Data<&Arc<Auth>>,
         /// The post's id
         id: Path<String>,
-    ) -> Result<Json<PostView>, Fail<(Unprocessable, Forbidden, NotFound, Unavailable)>> {
+    ) -> Result<Json<PostView>, Fail<(NotFound, Unavailable)>> {
         let (post, author) = auth.post(post_id(&id)?).await?;
         Ok(Json(PostView::of(&post, &author)))
     }
@@ -88,7 +88,7 @@ impl PostsApi {
         auth: Data<&Arc<Auth>>,
         #[oai(scope = "Scope::PostsWrite")] caller: Caller,
         body: JsonBody<PostBody>,
-    ) -> Result<CreatedPost, Fail<(Unprocessable, Forbidden, NotFound, Unavailable)>> {
+    ) -> Result<CreatedPost, Fail<(Unauthorized, Forbidden, Unprocessable, Unavailable)>> {
         let post = auth.create_post(&caller, draft(body.0)).await?;
         Ok(CreatedPost::Post(Json(PostView::of(&post, caller.user()))))
     }
@@ -102,7 +102,7 @@ impl PostsApi {
         /// The post's id
         id: Path<String>,
         body: JsonBody<PostBody>,
-    ) -> Result<Json<PostView>, Fail<(Unprocessable, Forbidden, NotFound, Unavailable)>> {
+    ) -> Result<Json<PostView>, Fail<(Forbidden, NotFound, Unprocessable, Unavailable)>> {
         let (post, author) = auth.edit_post(&caller, post_id(&id)?, draft(body.0)).await?;
         Ok(Json(PostView::of(&post, &author)))
     }
@@ -115,7 +115,7 @@ impl PostsApi {
         #[oai(scope = "Scope::PostsWrite")] caller: Caller,
         /// The post's id
         id: Path<String>,
-    ) -> Result<Done, Fail<(Unprocessable, Forbidden, NotFound, Unavailable)>> {
+    ) -> Result<Done, Fail<(Forbidden, NotFound, Unavailable)>> {
         auth.delete_post(&caller, post_id(&id)?).await?;
         Ok(Done::Done)
     }
