@@ -57,12 +57,26 @@ impl Document {
         for body in bodies {
             close(&mut document, &body);
         }
+        order_tags(&mut document);
         if let Some(schemas) = object(&mut document, &["components", "schemas"]) {
             for shape in [Shape::Problem, Shape::OAuth] {
                 schemas.insert(shape.schema_name().to_owned(), shape.schema());
             }
         }
         Ok(Self { json: serde_json::to_string_pretty(&document)?, routes, slashed })
+    }
+}
+
+/// Puts the groups of operations in the order of their first operations, as the pages show them; the library
+/// sorts them by name.
+fn order_tags(document: &mut Value) {
+    let operations = document.get("paths").and_then(Value::as_object).into_iter();
+    let operations = operations.flat_map(Map::values).filter_map(Value::as_object);
+    let tags =
+        operations.flat_map(Map::values).filter_map(|operation| operation.pointer("/tags/0"));
+    let order: Vec<Value> = tags.cloned().collect();
+    if let Some(tags) = document.get_mut("tags").and_then(Value::as_array_mut) {
+        tags.sort_by_key(|tag| order.iter().position(|first| tag.get("name") == Some(first)));
     }
 }
 
@@ -399,6 +413,18 @@ mod tests {
             "#/components/schemas/OAuthProblem"
         );
         assert!(json["components"]["schemas"]["OAuthProblem"]["properties"]["error"].is_object());
+    }
+
+    #[test]
+    fn tags_stand_in_the_order_of_their_operations() {
+        let operation = |tag| json!({ "get": { "tags": [tag], "responses": {} } });
+        let spec = json!({
+            "tags": [{ "name": "a" }, { "name": "z" }],
+            "paths": { "/one": operation("z"), "/two": operation("a"), "/three": operation("z") },
+        });
+        let finished = Document::finish(&spec.to_string(), &[], &[]).unwrap();
+        let document: Value = serde_json::from_str(&finished.json).unwrap();
+        assert_eq!(document["tags"], json!([{ "name": "z" }, { "name": "a" }]));
     }
 
     #[test]
