@@ -33,7 +33,9 @@ fn pair(answer: &Answer) -> Pair {
     let body = answer.expect(200);
     let expected = ["access_token", "expires_in", "refresh_token", "scope", "token_type"];
     assert_eq!(names(&body), expected);
-    assert_eq!((&body["token_type"], &body["expires_in"]), (&"bearer".into(), &900.into()));
+    assert_eq!(body["token_type"], "bearer");
+    // What is left of 15 minutes when the answer is made; a loaded machine may need a second for it.
+    assert!((890..=900).contains(&body["expires_in"].as_u64().unwrap()), "{body}");
     assert_eq!(answer.header("cache-control"), Some("no-store"));
     Pair::of(&body)
 }
