@@ -84,9 +84,10 @@ fn a_second_process_is_refused_and_the_first_goes_on() {
 
 #[test]
 fn a_damaged_database_stops_the_start_and_is_left_as_it_is() {
-    let damages: [(&str, Damage); 8] = [
+    let damages: [(&str, Damage); 9] = [
         ("db/db has 0 bytes", |data| fs::write(data.join("db/db"), "").unwrap()),
         ("db/db has 100 bytes", |data| cut(&data.join("db/db"), 100)),
+        ("bytes of at least", cut_one_byte),
         ("is not a database", |data| overwrite(&data.join("db/db"))),
         ("is damaged", |data| overwrite(&data.join("db/conf"))),
         ("db/db is missing", |data| fs::remove_file(data.join("db/db")).unwrap()),
@@ -108,6 +109,11 @@ fn a_damaged_database_stops_the_start_and_is_left_as_it_is() {
 
 fn cut(file: &Path, length: u64) {
     fs::OpenOptions::new().write(true).open(file).unwrap().set_len(length).unwrap();
+}
+
+fn cut_one_byte(data: &Path) {
+    let file = data.join("db/db");
+    cut(&file, fs::metadata(&file).unwrap().len() - 1);
 }
 
 fn overwrite(file: &Path) {

@@ -100,6 +100,9 @@ fn a_command_waits_for_a_server_that_stops() {
     let stalled = begin_registration(&server);
     server.signal(Signal::TERM);
     server.await_line("graceful shutdown");
+    while workplace.data().join("admin.sock").exists() {
+        std::thread::yield_now();
+    }
     let waiting = std::thread::scope(|scope| {
         let command = scope.spawn(|| workplace.run(&["users", "list"]));
         drop(stalled);
@@ -180,4 +183,17 @@ fn root_may_command_a_server_of_another_user_but_not_touch_its_files() {
     assert!(refused.complaint().contains("chown -R 0"), "{refused:?}");
     let list = run(command_as(NOBODY, &workplace, &["users", "list"]), "");
     assert!(list.output().contains("alice"));
+}
+
+#[test]
+fn a_database_that_cannot_be_read_stops_the_start() {
+    let Some(workplace) = shared(NOBODY) else { return };
+    let add = ["users", "add", "alice", "--password-stdin"];
+    run(command_as(NOBODY, &workplace, &add), PASSWORD).output();
+    let database = workplace.data().join("db/db");
+    let before = fs::read(&database).unwrap();
+    fs::set_permissions(&database, fs::Permissions::from_mode(0o000)).unwrap();
+    let refused = run(command_as(NOBODY, &workplace, &["serve"]), "");
+    assert!(refused.complaint().contains("db/db: Permission denied"), "{refused:?}");
+    assert!(fs::read(&database).unwrap() == before, "it was written to");
 }
