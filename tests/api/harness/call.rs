@@ -16,6 +16,7 @@ use super::{TestServer, laws};
 /// A request that is being put together.
 #[must_use]
 pub struct Call<'a> {
+    server: &'a TestServer,
     request: TestRequestBuilder<'a, BoxEndpoint<'static>>,
     method: Method,
     path: String,
@@ -27,6 +28,7 @@ impl TestServer {
     #[track_caller]
     pub fn call(&self, method: Method, path: &str) -> Call<'_> {
         Call {
+            server: self,
             request: self.client.request(method.clone(), path),
             method,
             path: path.to_owned(),
@@ -106,7 +108,7 @@ impl<'a> IntoFuture for Call<'a> {
             let response = self.request.send().await.0;
             let what = format!("{} {} at {}", self.method, self.path, self.from);
             let answer = Answer::read(response, what).await;
-            laws::check(&self.method, &self.path, &answer);
+            laws::check(&self.server.document, &self.method, &self.path, &answer);
             answer
         })
     }

@@ -31,12 +31,12 @@ use keystile::token::{TokenSettings, ring};
 use poem::EndpointExt;
 use poem::endpoint::BoxEndpoint;
 use poem::test::TestClient;
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 pub use self::answer::{Answer, Pair};
 pub use self::call::Call;
-pub use self::laws::DOCUMENT;
+pub use self::laws::{DOCUMENT, EVERYTHING, document};
 
 /// Must be in no refusal: tests put it wherever something is refused.
 pub const CANARY: &str = "hunter2";
@@ -79,7 +79,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            features: Features { docs: true, samples: true, password_grant: true },
+            features: EVERYTHING,
             policy: policy(),
             hashing: HashSettings::insecure_fast(),
             algorithm: Algorithm::EdDsa,
@@ -134,6 +134,7 @@ pub struct TestServer {
     pub hasher: Hasher,
     /// Where ids for records come from.
     pub random: Arc<dyn Random>,
+    document: Value,
     _directory: TempDir,
 }
 
@@ -174,7 +175,17 @@ impl TestServer {
             features: settings.features,
         });
         let client = TestClient::new(application.unwrap().boxed());
-        Arc::new(Self { client, auth, store, clock, hasher, random, _directory: directory })
+        let document = document(settings.features);
+        Arc::new(Self {
+            client,
+            auth,
+            store,
+            clock,
+            hasher,
+            random,
+            document,
+            _directory: directory,
+        })
     }
 
     /// Moves the clock.
