@@ -40,6 +40,7 @@ pub mod docs;
 pub mod document;
 pub mod site;
 
+pub mod idle;
 pub mod listener;
 
 use std::future::Future;
@@ -148,7 +149,7 @@ fn documented(
     let service = OpenApiService::new(api, "Keystile", env!("CARGO_PKG_VERSION"))
         .description("A token server: users, sessions, JWT access and refresh tokens.");
     let document = Document::finish(&service.spec(), &SLASHED)?;
-    Ok((service.into_endpoint().boxed(), document))
+    Ok((service.into_endpoint(), document))
 }
 
 /// Serves `application` until `shutdown`, then lets requests in flight finish within `drain`.
@@ -162,10 +163,6 @@ pub async fn serve(
     drain: Duration,
 ) -> io::Result<()> {
     Server::new_with_acceptor(Listeners::new(listeners)?)
-        .idle_timeout(IDLE_TIMEOUT)
         .run_with_graceful_shutdown(application, shutdown, Some(drain))
         .await
 }
-
-/// How long a kept-alive connection may stay silent.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
