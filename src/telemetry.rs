@@ -2,7 +2,7 @@
 //!
 //! The only place that knows `tracing_subscriber`; what is worth a line is decided where it happens.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing::Dispatch;
@@ -46,10 +46,12 @@ pub enum TelemetryError {
 pub fn init(format: Option<LogFormat>, level: &str) -> Result<Guard, TelemetryError> {
     let terminal = io::stderr().is_terminal();
     let format = format.unwrap_or(if terminal { LogFormat::Text } else { LogFormat::Json });
+    // The library's thread flushes whenever no line waits, so that lines that come together are one
+    // system call.
     let (writer, guard) = NonBlockingBuilder::default()
         .lossy(true)
         .buffered_lines_limit(WAITING_LINES_MAX)
-        .finish(io::stderr());
+        .finish(BufWriter::new(io::stderr()));
     let dispatch = dispatch(format, level, terminal, writer)?;
     dispatch.try_init().map_err(|_| TelemetryError::Twice)?;
     Ok(Guard(guard))

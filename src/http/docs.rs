@@ -26,10 +26,13 @@ const START: &str = "SwaggerUIBundle({ dom_id: '#ui', url: 'openapi.json', deepL
 /// An hour: the page changes with the program only.
 const CACHED: HeaderValue = HeaderValue::from_static("public, max-age=3600");
 
+/// Where it is.
+pub const PATHS: [&str; 3] = ["/docs", "/openapi.json", "/favicon.ico"];
+
 /// Mounts the documentation of `routes` on `route`.
 #[must_use]
 pub fn attach(route: Route, routes: &mut Routes, document: String) -> Route {
-    for path in ["/docs", "/openapi.json", "/favicon.ico"] {
+    for path in PATHS {
         routes.add(path, "GET");
     }
     let spec = make_sync(move |_| {

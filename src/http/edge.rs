@@ -199,9 +199,9 @@ pub(in crate::http) mod tests {
     use std::io::Write;
     use std::sync::Mutex;
 
+    use poem::EndpointExt;
     use poem::endpoint::BoxEndpoint;
     use poem::test::{TestClient, TestResponse};
-    use poem::{EndpointExt, Route};
     use poem_openapi::param::{Path, Query};
     use poem_openapi::payload::{Json, PlainText};
     use poem_openapi::{OpenApi, OpenApiService};
@@ -212,10 +212,10 @@ pub(in crate::http) mod tests {
     use crate::clock::{ManualClock, Timestamp};
     use crate::http::document::{Document, Slashed};
     use crate::http::fail::{Conflict, Fail};
-    use crate::http::site::{Settings, site};
+    use crate::http::site::{Settings, Site, site};
     use crate::random::SeededRandom;
 
-    fn behind(api: impl OpenApi + 'static, https: bool) -> Edge<Route> {
+    fn behind(api: impl OpenApi + 'static, https: bool) -> Edge<Site<BoxEndpoint<'static>>> {
         let service = OpenApiService::new(api, "demo", "1");
         let document = Document::finish(&service.spec(), SLASHED, &[]).unwrap();
         let settings = Settings {

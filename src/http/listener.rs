@@ -1,5 +1,5 @@
 //! [`Listeners`]: sockets that are already bound, as `poem` accepts from them. Sets `TCP_NODELAY`, waits
-//! when the system has no more sockets to give, and lets HTTP/2 in nowhere.
+//! when the system has no more sockets to give, hangs up on silent clients, and lets HTTP/2 in nowhere.
 
 use std::future::poll_fn;
 use std::io;
@@ -12,6 +12,11 @@ use poem::listener::Acceptor;
 use poem::web::{LocalAddr, RemoteAddr};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
+
+use super::idle::Idle;
+
+/// How long a kept-alive connection may stay silent.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long to wait when accepting fails for want of resources: long enough not to spin on it.
 const BACK_OFF: Duration = Duration::from_millis(100);
@@ -60,7 +65,7 @@ impl Listeners {
 }
 
 impl Acceptor for Listeners {
-    type Io = Http1Only<TcpStream>;
+    type Io = Http1Only<Idle<TcpStream>>;
 
     fn local_addr(&self) -> Vec<LocalAddr> {
         self.bound.iter().map(|(_, local)| local.clone()).collect()
@@ -75,7 +80,8 @@ impl Acceptor for Listeners {
                         tracing::debug!(%error, "a new connection was gone already");
                         continue;
                     }
-                    return Ok((Http1Only::new(stream), local, peer, Scheme::HTTP));
+                    let stream = Http1Only::new(Idle::new(stream, IDLE_TIMEOUT));
+                    return Ok((stream, local, peer, Scheme::HTTP));
                 }
                 Err(error) if is_of_the_peer(&error) => {}
                 Err(error) => {
@@ -209,7 +215,7 @@ mod tests {
         let connecting = TcpStream::connect(addresses[1]);
         let (accepted, connected) = tokio::join!(listeners.accept(), connecting);
         let (stream, local, remote, _) = accepted.unwrap();
-        assert!(stream.stream.nodelay().unwrap());
+        assert!(stream.stream.get_ref().nodelay().unwrap());
         assert_eq!(local.as_socket_addr(), Some(&addresses[1]));
         assert_eq!(remote.as_socket_addr(), Some(&connected.unwrap().local_addr().unwrap()));
     }

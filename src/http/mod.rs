@@ -40,6 +40,7 @@ pub mod docs;
 pub mod document;
 pub mod site;
 
+pub mod idle;
 pub mod listener;
 
 use std::future::Future;
@@ -155,7 +156,7 @@ fn documented(
              work as they stand.",
         );
     let document = Document::finish(&service.spec(), &SLASHED, hidden)?;
-    Ok((service.into_endpoint().boxed(), document))
+    Ok((service.into_endpoint(), document))
 }
 
 /// Serves `application` until `shutdown`, then lets requests in flight finish within `drain`.
@@ -169,10 +170,6 @@ pub async fn serve(
     drain: Duration,
 ) -> io::Result<()> {
     Server::new_with_acceptor(Listeners::new(listeners)?)
-        .idle_timeout(IDLE_TIMEOUT)
         .run_with_graceful_shutdown(application, shutdown, Some(drain))
         .await
 }
-
-/// How long a kept-alive connection may stay silent.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(30);

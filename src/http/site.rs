@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use poem::endpoint::{BoxEndpoint, make_sync};
+use poem::endpoint::make_sync;
 use poem::error::NotFoundError;
 use poem::http::Uri;
 use poem::http::uri::PathAndQuery;
-use poem::{Endpoint, EndpointExt, IntoEndpoint, PathPattern, Request, Response, Result, Route};
+use poem::{Endpoint, IntoEndpoint, PathPattern, Request, Response, Result, Route};
 
 use super::docs;
 use super::document::{Document, Slashed};
@@ -28,17 +28,21 @@ pub struct Settings {
 
 /// The operations of `api`, which `document` describes, with everything that stands around them.
 #[must_use]
-pub fn site(
-    api: impl IntoEndpoint<Endpoint: 'static>,
+pub fn site<E>(
+    api: impl IntoEndpoint<Endpoint = E>,
     document: Document,
     settings: Settings,
-) -> Edge<Route> {
+) -> Edge<Site<E>>
+where
+    E: Endpoint<Output = Response> + 'static,
+{
     let Settings { clock, random, https, docs } = settings;
     let Document { json, mut routes, slashed } = document;
-    let api = Arc::new(api.map_to_response().boxed());
-    let mut route = Route::new();
+    let api = Arc::new(api.into_endpoint());
+    let (mut pages, mut paths) = (Route::new(), Vec::new());
     if docs {
-        route = docs::attach(route, &mut routes, json);
+        pages = docs::attach(pages, &mut routes, json);
+        paths.extend(docs::PATHS);
     }
     for Slashed { path, bare_serves } in slashed {
         let bare = path.trim_end_matches('/');
@@ -46,21 +50,44 @@ pub fn site(
             routes.alias(path, bare);
         } else {
             // The edge turns this into the redirect.
-            route = route.at(bare, make_sync(|_| Result::<()>::Err(NotFoundError.into())));
+            pages = pages.at(bare, make_sync(|_| Result::<()>::Err(NotFoundError.into())));
+            paths.push(bare);
         }
-        route = route.at(path, Renamed { api: Arc::clone(&api), path, bare });
+        pages = pages.at(path, Renamed { api: Arc::clone(&api), path, bare });
+        paths.push(path);
     }
-    Edge { inner: route.nest("/", api), routes, clock, random, https }
+    Edge { inner: Site { pages, paths, api }, routes, clock, random, https }
+}
+
+/// The operations, and before them the few paths that they cannot have. A router around their own
+/// router would take every request's URI apart and put it together again.
+pub struct Site<E> {
+    pages: Route,
+    /// The paths of `pages`.
+    paths: Vec<&'static str>,
+    api: Arc<E>,
+}
+
+impl<E: Endpoint<Output = Response>> Endpoint for Site<E> {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> Result<Response> {
+        if self.paths.contains(&request.uri().path()) {
+            self.pages.call(request).await
+        } else {
+            self.api.call(request).await
+        }
+    }
 }
 
 /// The operations at `bare`, under the name `path`.
-struct Renamed {
-    api: Arc<BoxEndpoint<'static>>,
+struct Renamed<E> {
+    api: Arc<E>,
     path: &'static str,
     bare: &'static str,
 }
 
-impl Endpoint for Renamed {
+impl<E: Endpoint<Output = Response>> Endpoint for Renamed<E> {
     type Output = Response;
 
     async fn call(&self, mut request: Request) -> Result<Response> {

@@ -23,7 +23,7 @@ const ARGUMENTS: [&str; 10] = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    "--window-size=1280,1400",
+    "--window-size=1280,1800",
 ];
 
 /// A browser with one window; it ends when this is dropped.
