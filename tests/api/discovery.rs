@@ -71,8 +71,7 @@ async fn without_the_docs_there_is_no_page_and_no_document() {
     for path in ["/docs", "/openapi.json", "/favicon.ico", "/docs/"] {
         server.get(path).await.refused(404, "not_found");
     }
-    let home = server.get("/").header("accept", "text/html").await;
-    assert_eq!((home.status, home.header("location")), (303, Some("/healthz")));
+    server.get("/").header("accept", "text/html").await.refused(401, "not_authenticated");
     let metadata = server.get("/.well-known/oauth-authorization-server").await.ok(200);
     assert_eq!(metadata.get("service_documentation"), None);
 }
