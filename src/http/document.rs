@@ -6,8 +6,8 @@
 use serde_json::{Map, Value, json};
 
 use super::body::strict;
-use super::problem::Shape;
 use super::routes::Routes;
+use super::shape::Shape;
 
 /// A path that is published with a slash at its end, which `poem-openapi` cannot mount.
 #[derive(Clone, Copy, Debug)]

@@ -15,9 +15,10 @@ use poem::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, he
 use poem::{Endpoint, IntoResponse, PathPattern, Request, Response, Result};
 
 use super::exchange::{Exchange, RequestId};
-use super::problem::{Code, Problem, Shape};
+use super::problem::{Code, Problem};
 use super::refusal::problem_of;
 use super::routes::Routes;
+use super::shape::Shape;
 use crate::clock::Clock;
 use crate::random::Random;
 

@@ -10,6 +10,7 @@
 
 pub mod exchange;
 pub mod problem;
+pub mod shape;
 
 pub mod fail;
 pub mod refusal;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{ACCESS_TTL, ISSUER, NOW, Pair, SECOND, TestServer};
+use crate::harness::{ACCESS_TTL, ISSUER, NOW, Pair, SECOND, TestServer, just_before};
 
 async fn ask(server: &TestServer, asker: &Pair, token: &str) -> Value {
     let call = server.post("/introspect").bearer(&asker.access).form(&[("token", token)]);
@@ -67,7 +67,7 @@ async fn anything_but_a_live_access_token_is_inactive_and_no_more_is_said() {
 async fn an_expired_access_token_is_inactive_from_its_deadline_on() {
     let server = TestServer::start().await;
     let pair = server.user("alice").await;
-    server.wait(ACCESS_TTL - SECOND);
+    server.wait(just_before(ACCESS_TTL));
     let gate = server.user_with("gate", &["gateway"]).await;
     assert_eq!(ask(&server, &gate, &pair.access).await["active"], true);
     server.wait(SECOND);

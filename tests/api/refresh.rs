@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::harness::{Call, NEW_PASSWORD, PASSWORD, REFRESH_TTL, SECOND, SESSION_TTL, TestServer};
+use crate::harness::{
+    Call, NEW_PASSWORD, NOW, PASSWORD, REFRESH_TTL, SECOND, SESSION_TTL, TestServer, just_before,
+};
 
 /// Exchanges `token` at `/token`.
 #[track_caller]
@@ -66,7 +68,7 @@ async fn an_access_token_is_no_refresh_token_and_its_session_lives_on() {
 #[tokio::test]
 async fn a_session_ends_at_its_idle_deadline_and_not_before() {
     for (late, alive) in
-        [(REFRESH_TTL - SECOND, true), (REFRESH_TTL, false), (REFRESH_TTL + SECOND, false)]
+        [(just_before(REFRESH_TTL), true), (REFRESH_TTL, false), (REFRESH_TTL + SECOND, false)]
     {
         let server = TestServer::start().await;
         let pair = server.user("alice").await;
@@ -80,9 +82,9 @@ async fn a_session_ends_at_its_idle_deadline_and_not_before() {
 async fn a_refresh_moves_the_idle_deadline() {
     let server = TestServer::start().await;
     let pair = server.user("alice").await;
-    server.wait(REFRESH_TTL - SECOND);
+    server.wait(just_before(REFRESH_TTL));
     let pair = server.refresh(&pair.refresh).await.pair();
-    server.wait(REFRESH_TTL - SECOND);
+    server.wait(just_before(REFRESH_TTL));
     server.refresh(&pair.refresh).await.pair();
 }
 
@@ -92,12 +94,12 @@ async fn a_session_ends_at_its_absolute_deadline_however_used_it_is() {
         let server = TestServer::start().await;
         let mut pair = server.user("alice").await;
         for _ in 0..4 {
-            server.wait(7 * 86_400 * SECOND - SECOND);
+            server.wait(just_before(REFRESH_TTL));
             pair = server.refresh(&pair.refresh).await.pair();
         }
         let end = pair.access_claims()["iat"].as_u64().unwrap();
-        let elapsed = Duration::from_secs(end - crate::harness::NOW.secs());
-        server.wait(SESSION_TTL - elapsed - left);
+        let elapsed = Duration::from_secs(end - NOW.secs());
+        server.wait(SESSION_TTL.checked_sub(elapsed + left).unwrap());
         let answer = server.refresh(&pair.refresh).await;
         assert_eq!(answer.status, if alive { 200 } else { 401 }, "{left:?}");
         if alive {

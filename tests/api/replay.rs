@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use keystile::auth::model::audit::Event;
 use serde_json::json;
 
-use crate::harness::{GRACE, Pair, SECOND, TestServer};
+use crate::harness::{GRACE, Pair, SECOND, TestServer, just_before};
 
 /// Fails unless the session of these pairs has ended.
 async fn assert_ended(server: &TestServer, pairs: &[&Pair]) {
@@ -22,7 +23,7 @@ async fn within_the_grace_the_same_token_gets_the_same_pair() {
     let first = server.user("alice").await;
     server.wait(60 * SECOND);
     let next = server.refresh(&first.refresh).await.pair();
-    server.wait(GRACE - SECOND);
+    server.wait(just_before(GRACE));
     let again = server.refresh(&first.refresh).await.pair();
     for claim in ["jti", "iat", "exp", "scope", "sid"] {
         assert_eq!(again.access_claims()[claim], next.access_claims()[claim], "{claim}");
@@ -50,7 +51,7 @@ async fn a_scope_is_ignored_when_the_pair_exists_already() {
 
 #[tokio::test]
 async fn the_grace_ends_with_its_span() {
-    for (span, alive) in [(GRACE - SECOND, true), (GRACE, false), (GRACE + SECOND, false)] {
+    for (span, alive) in [(just_before(GRACE), true), (GRACE, false), (GRACE + SECOND, false)] {
         let server = TestServer::start().await;
         let first = server.user("alice").await;
         server.refresh(&first.refresh).await.pair();
@@ -112,7 +113,7 @@ async fn the_replaced_access_token_is_good_within_the_grace_and_dead_after_it() 
     let server = TestServer::start().await;
     let first = server.user("alice").await;
     server.refresh(&first.refresh).await.pair();
-    server.wait(GRACE - SECOND);
+    server.wait(just_before(GRACE));
     assert!(server.accepts(&first.access).await);
     server.wait(SECOND);
     assert!(!server.accepts(&first.access).await);
@@ -129,7 +130,7 @@ async fn the_end_of_a_session_kills_the_replaced_access_token_at_once() {
 
 #[tokio::test]
 async fn without_a_grace_the_second_use_is_reuse() {
-    let server = TestServer::with(|settings| settings.policy.refresh_grace = 0 * SECOND).await;
+    let server = TestServer::with(|settings| settings.policy.refresh_grace = Duration::ZERO).await;
     let first = server.user("alice").await;
     let next = server.refresh(&first.refresh).await.pair();
     assert!(!server.accepts(&first.access).await);

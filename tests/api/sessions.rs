@@ -51,6 +51,20 @@ async fn a_refresh_moves_the_last_use_and_the_deadline() {
     assert_eq!(session["expires_at"], "2027-01-22T09:00:00.000Z");
 }
 
+/// A request notes its time off its own path; the change that follows is written after it.
+#[tokio::test]
+async fn a_request_moves_the_last_use_at_most_once_a_minute() {
+    for (idle, last_used_at) in [(59, "2027-01-15T08:00:00.000Z"), (60, "2027-01-15T08:01:00.000Z")]
+    {
+        let server = TestServer::start().await;
+        let own = server.user("alice").await;
+        server.wait(idle * SECOND);
+        assert!(server.accepts(&own.access).await);
+        server.register("bob").await.ok(201);
+        assert_eq!(list(&server, &own).await[0]["last_used_at"], last_used_at);
+    }
+}
+
 #[tokio::test]
 async fn an_expired_session_is_not_listed() {
     let server = TestServer::start().await;

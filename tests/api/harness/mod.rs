@@ -62,6 +62,11 @@ pub const SECRET: &str = "2c7e151628aed2a6abf7158809cf4f3c-token-tests";
 /// One second.
 pub const SECOND: Duration = Duration::from_secs(1);
 
+/// The last second before `span` is over.
+pub fn just_before(span: Duration) -> Duration {
+    span.checked_sub(SECOND).unwrap()
+}
+
 /// What a test may choose about its server.
 pub struct Settings {
     /// Which routes there are.
