@@ -14,7 +14,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, bail};
 use tokio::sync::watch;
 
 use self::domain::{ClockRule, Domain};
@@ -157,35 +157,34 @@ impl App {
         let drain = settings.shutdown_timeout;
         let serve = http::serve(application, listeners, background::until(stopped), drain);
         let mut serve = pin!(serve);
-        let ended = tokio::select! {
-            () = shutdown => Ended::Asked,
-            () = linger_after_failure(store.as_ref(), &heartbeat) => Ended::StoreFailed,
-            served = &mut serve => Ended::Served(served),
+        let served = tokio::select! {
+            () = shutdown => None,
+            () = linger_after_failure(store.as_ref(), &heartbeat) => None,
+            served = &mut serve => Some(served),
         };
         stop.send_replace(true);
-        let outcome = match ended {
-            Ended::Asked => serve.await.map_err(Into::into),
-            Ended::StoreFailed => serve.await.map_err(Into::into).and(Err(anyhow!(
-                "the store has failed, see the log; start again once its disk is well"
-            ))),
-            Ended::Served(served) => served.map_err(Into::into),
+        let served = match served {
+            Some(served) => served,
+            None => serve.await,
         };
         for task in background {
             task.await?;
         }
         store.close().await;
-        outcome
+        if has_failed(store.as_ref()).await {
+            bail!("the store has failed, see the log; start again once its disk is well");
+        }
+        Ok(served?)
     }
 }
 
-/// Why serving came to its end.
-enum Ended {
-    /// A signal.
-    Asked,
-    /// The store does nothing more.
-    StoreFailed,
-    /// The sockets could not be served at all.
-    Served(std::io::Result<()>),
+/// Whether the store had failed by the time it was closed, whatever ended the server.
+async fn has_failed(store: &dyn Store) -> bool {
+    tokio::select! {
+        biased;
+        () = store.failed() => true,
+        () = std::future::ready(()) => false,
+    }
 }
 
 /// Resolves a while after the store has failed.

@@ -71,67 +71,85 @@ impl Timestamp {
 
 /// Where everything but this module gets the time from.
 pub trait Clock: Send + Sync {
-    /// The time now; never goes back within one process.
+    /// The time now. A clock that is set back takes it back, but never below the stored mark.
     fn now(&self) -> Timestamp;
 }
 
-/// How far the wall clock may run ahead of, or a start may fall behind, the stored mark.
+/// How far a start may fall behind the stored mark, and the wall clock run ahead of the monotonic one
+/// before the mark no longer follows.
 pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(5 * 60);
+
+/// 2024-01-01: a clock that shows less has not been set, and what it issued would be dead once it is.
+const EPOCH_MIN: Timestamp = Timestamp::from_secs(1_704_067_200);
 
 /// The machine's clock, held at or above a high-water mark that outlives the process.
 #[derive(Debug)]
 pub struct SystemClock {
     mark: AtomicU64,
-    advanced_at: std::sync::Mutex<Instant>,
+    /// What the clock showed when it was made, and when that was on the monotonic clock.
+    start: (Timestamp, Instant),
 }
 
-/// The wall clock stands too far behind the stored mark to serve by.
-#[derive(Debug, thiserror::Error)]
-#[error("the clock stands {behind_secs} s behind the time this data was last written")]
-pub struct ClockBehind {
-    /// How far behind, in seconds.
-    pub behind_secs: u64,
-}
-
-impl Default for SystemClock {
-    fn default() -> Self {
-        Self::above(Timestamp::default())
-    }
+/// The wall clock is not one to serve by.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadClock {
+    /// It stands too far behind the stored mark.
+    #[error(
+        "the clock stands {behind_secs} s behind the time this data was last written; set it right, or \
+         start once with `serve --accept-clock`"
+    )]
+    Behind {
+        /// How far behind, in seconds.
+        behind_secs: u64,
+    },
+    /// It was never set.
+    #[error("the clock shows a time before 2024; set it right")]
+    Unset,
 }
 
 impl SystemClock {
     /// A clock that never shows less than `mark`.
-    #[must_use]
-    pub fn above(mark: Timestamp) -> Self {
-        Self { mark: AtomicU64::new(mark.0), advanced_at: std::sync::Mutex::new(Instant::now()) }
+    ///
+    /// # Errors
+    /// [`BadClock::Unset`].
+    pub fn above(mark: Timestamp) -> Result<Self, BadClock> {
+        Self::starting(wall(), mark)
     }
 
     /// A clock above the stored `mark`.
     ///
     /// # Errors
-    /// [`ClockBehind`] when the wall clock is more than [`CLOCK_TOLERANCE`] behind `mark`.
-    pub fn resume(mark: Timestamp) -> Result<Self, ClockBehind> {
+    /// [`BadClock::Behind`] when the wall clock is more than [`CLOCK_TOLERANCE`] behind `mark`;
+    /// [`BadClock::Unset`].
+    pub fn resume(mark: Timestamp) -> Result<Self, BadClock> {
         let behind = mark.since(wall());
         if behind > CLOCK_TOLERANCE {
-            return Err(ClockBehind { behind_secs: behind.as_secs() });
+            return Err(BadClock::Behind { behind_secs: behind.as_secs() });
         }
-        Ok(Self::above(mark))
+        Self::above(mark)
+    }
+
+    fn starting(wall: Timestamp, mark: Timestamp) -> Result<Self, BadClock> {
+        if wall < EPOCH_MIN {
+            return Err(BadClock::Unset);
+        }
+        Ok(Self { mark: AtomicU64::new(mark.0), start: (wall.max(mark), Instant::now()) })
     }
 
     /// Moves the mark towards the wall clock and returns it, to be stored with the heartbeat.
     ///
-    /// It moves by at most the monotonic time since the last call plus [`CLOCK_TOLERANCE`], so that one
-    /// leap of the wall clock cannot carry the mark (and with it every later start) years ahead.
+    /// It gets ahead of the time that has passed since the start by [`CLOCK_TOLERANCE`] at most, so that a
+    /// leap of the wall clock cannot carry the mark, and with it every later start, years ahead.
     pub fn advance(&self) -> Timestamp {
-        let mut advanced_at =
-            self.advanced_at.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let reach = Timestamp(self.mark.load(Ordering::Acquire))
-            .after(advanced_at.elapsed())
-            .after(CLOCK_TOLERANCE);
-        *advanced_at = Instant::now();
-        let fresh = self.mark.load(Ordering::Acquire) == 0;
-        let next = if fresh { wall() } else { wall().min(reach) };
+        let next = wall().min(self.steady().after(CLOCK_TOLERANCE));
         Timestamp(self.mark.fetch_max(next.0, Ordering::AcqRel).max(next.0))
+    }
+
+    /// The time since the start by the monotonic clock, which no setting of the wall clock moves.
+    #[must_use]
+    pub fn steady(&self) -> Timestamp {
+        let (shown, at) = self.start;
+        shown.after(at.elapsed())
     }
 }
 
@@ -165,7 +183,7 @@ impl Clock for ManualClock {
     }
 }
 
-/// The wall clock; a time before the epoch reads as the epoch, where nothing has been issued yet.
+/// The wall clock; a time before the epoch reads as the epoch, by which nobody starts.
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
 fn wall() -> Timestamp {
     let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -187,21 +205,33 @@ mod tests {
     #[test]
     fn the_clock_never_shows_less_than_its_mark() {
         let ahead = wall().after(Duration::from_secs(200));
-        assert_eq!(SystemClock::above(ahead).now(), ahead);
+        assert_eq!(SystemClock::above(ahead).unwrap().now(), ahead);
     }
 
     #[test]
     fn a_start_far_behind_the_mark_is_refused_and_one_slightly_behind_is_not() {
-        assert!(SystemClock::resume(wall().after(Duration::from_secs(400))).is_err());
+        let behind = SystemClock::resume(wall().after(Duration::from_secs(400)));
+        assert!(matches!(behind, Err(BadClock::Behind { .. })));
         assert!(SystemClock::resume(wall().after(Duration::from_secs(200))).is_ok());
     }
 
     #[test]
+    fn a_clock_that_was_never_set_is_refused() {
+        let just_before = Timestamp::from_millis(EPOCH_MIN.millis() - 1);
+        let mark = Timestamp::default();
+        assert_eq!(SystemClock::starting(just_before, mark).unwrap_err(), BadClock::Unset);
+        assert!(SystemClock::starting(EPOCH_MIN, mark).is_ok());
+    }
+
+    #[test]
     fn the_mark_follows_the_wall_clock_but_a_leap_carries_it_only_so_far() {
-        let fresh = SystemClock::default();
-        assert!(fresh.advance() > Timestamp::from_secs(1_700_000_000));
-        let old = SystemClock::above(Timestamp::from_secs(1000));
-        assert!(old.advance() < Timestamp::from_secs(1000 + 400));
+        let steady = SystemClock::above(Timestamp::default()).unwrap();
+        assert!(steady.advance() > Timestamp::from_secs(1_700_000_000));
+        // Started long ago by the wall clock, a moment ago by the monotonic one: the wall clock leapt.
+        let leapt = SystemClock::starting(EPOCH_MIN, Timestamp::default()).unwrap();
+        for _ in 0..3 {
+            assert!(leapt.advance() < EPOCH_MIN.after(Duration::from_secs(400)));
+        }
     }
 
     #[test]

@@ -22,8 +22,8 @@ const ROOMS: [(&str, &[&str]); 14] = [
     ("password", &["random"]),
     ("clock", &[]),
     ("random", &[]),
-    // The log's format and level are configured, and a level is checked by whoever reads it.
-    ("config", &["telemetry"]),
+    // What a level, an algorithm or a secret must be is said by the rooms that use them.
+    ("config", &["telemetry", "token"]),
     ("telemetry", &["config"]),
 ];
 

@@ -12,6 +12,8 @@ use crate::store::Store;
 
 /// How often the heartbeat is written.
 const BEAT_INTERVAL: Duration = Duration::from_secs(5);
+/// How far the clock may get ahead of the monotonic one before its time is no longer swept by.
+const LEAP_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// How many dead records one step of the sweeper removes, so that traffic goes in between.
 const SWEEP_STEP: usize = 256;
 
@@ -37,6 +39,9 @@ pub async fn beat(
 }
 
 /// Removes what has expired, in small steps.
+///
+/// A clock that has leapt far ahead is not swept by: what it calls expired may be alive again once the clock
+/// is set right, and a removal cannot be taken back.
 pub async fn sweep(
     store: Arc<dyn Store>,
     clock: Arc<SystemClock>,
@@ -44,6 +49,11 @@ pub async fn sweep(
     stopped: watch::Receiver<bool>,
 ) {
     while goes_on(&stopped, interval).await {
+        let leap = clock.now().since(clock.steady());
+        if leap > LEAP_MAX {
+            tracing::error!(leap_secs = leap.as_secs(), "the clock has leapt: nothing is swept");
+            continue;
+        }
         loop {
             match store.sweep(clock.now(), SWEEP_STEP).await {
                 Ok(removed) if removed < SWEEP_STEP => break,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 
 use super::settings;
 use crate::auth::model::audit::{Actor, AuditEvent, Event};
@@ -21,7 +21,7 @@ use crate::token::{Tokens, ring};
 pub enum ClockRule {
     /// Refuse to start.
     Check,
-    /// Go on from the stored time.
+    /// Go on from the stored time, which stands still until the clock has caught up with it.
     Accept,
 }
 
@@ -84,12 +84,11 @@ pub fn is_locked(error: &anyhow::Error) -> bool {
 }
 
 async fn resume_clock(store: &dyn Store, rule: ClockRule) -> anyhow::Result<SystemClock> {
-    let Some(mark) = store.clock_mark().await? else { return Ok(SystemClock::default()) };
-    match rule {
-        ClockRule::Accept => Ok(SystemClock::above(mark)),
-        ClockRule::Check => SystemClock::resume(mark)
-            .context("set the clock right, or start once with `serve --accept-clock`"),
-    }
+    let mark = store.clock_mark().await?.unwrap_or_default();
+    Ok(match rule {
+        ClockRule::Accept => SystemClock::above(mark)?,
+        ClockRule::Check => SystemClock::resume(mark)?,
+    })
 }
 
 /// The tokens with the stored keys, which the first start makes and writes.

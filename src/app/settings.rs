@@ -48,7 +48,6 @@ pub(super) fn tokens(config: &Config) -> TokenSettings {
         previous_secrets: tokens.previous_secrets.clone(),
         issuer: tokens.issuer.clone(),
         audience: tokens.audience.clone(),
-        access_ttl_max: tokens.access_ttl,
     }
 }
 

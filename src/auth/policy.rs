@@ -105,14 +105,18 @@ impl Acting<'_> {
         self.holds_all(&rules.allowed(&target.roles))
     }
 
-    /// Demands that `added` roles are this caller's to give: held, or a default, or given by an
-    /// administrator, and never one that brings a scope the caller lacks.
+    /// Demands that `added` roles are this caller's to give: held, or given by an administrator, and never one
+    /// that brings a scope the caller lacks. Where anybody can register, the default roles are anybody's.
     ///
     /// # Errors
     /// [`Forbidden::Authority`].
     pub fn may_grant(self, added: &BTreeSet<String>, policy: &Policy) -> Result<(), Forbidden> {
         let Self::User(identity) = self else { return Ok(()) };
-        let special: BTreeSet<_> = added.difference(&policy.default_roles).cloned().collect();
+        let free = match policy.registration {
+            Registration::Open => policy.default_roles.clone(),
+            Registration::Closed => BTreeSet::new(),
+        };
+        let special: BTreeSet<_> = added.difference(&free).cloned().collect();
         let holds = |role: &String| identity.has_role(role) || identity.has_role(ADMIN_ROLE);
         if !special.iter().all(holds) {
             return Err(Forbidden::Authority);

@@ -51,7 +51,8 @@ pub struct ServeArgs {
     /// Address to listen on, may be repeated [default: 127.0.0.1:8000]
     #[arg(long, value_name = "ADDR")]
     listen: Vec<String>,
-    /// Start although the clock stands behind the time the data was last written
+    /// Start although the clock stands behind the time the data was last written; until it has caught up,
+    /// time stands still
     #[arg(long)]
     accept_clock: bool,
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::ConfigError;
 use super::key::{Key, Kind};
 use super::values::Values;
-use crate::auth::model::scope::{ADMIN_ROLE, RoleScopes, Scopes, known};
+use crate::auth::model::scope::{ADMIN_ROLE, RoleScopes, SCOPES_MAX, Scopes, known};
 
 pub(super) const KEYS: &[Key] = &[
     Key::new("roles.default", Kind::List, "user"),
@@ -17,6 +17,9 @@ pub(super) const KEYS: &[Key] = &[
 pub(super) const TABLE: &str = "roles.scopes";
 const EVERYTHING: &str = "*";
 const ROLE_BYTES_MAX: usize = 64;
+/// The names of all scopes and roles together: an administrator's token carries every one of them, and a
+/// token has at most 4096 bytes.
+const NAMES_BYTES_MAX: usize = 1600;
 
 /// The section.
 #[derive(Clone, Debug)]
@@ -47,6 +50,13 @@ impl Roles {
         let written = named.values().flatten().map(String::as_str);
         let everything: Scopes =
             known::ALL.into_iter().chain(written).filter(|scope| *scope != EVERYTHING).collect();
+        if everything.iter().count() > SCOPES_MAX {
+            return Err(values.refuse(TABLE, "names more than 64 scopes"));
+        }
+        let roles = named.keys().map(String::as_str);
+        if everything.iter().chain(roles).map(str::len).sum::<usize>() > NAMES_BYTES_MAX {
+            return Err(values.refuse(TABLE, "has names of more than 1600 bytes together"));
+        }
         let mut rows = BTreeMap::new();
         for (role, scopes) in named {
             let all = scopes == [EVERYTHING];
@@ -105,6 +115,17 @@ mod tests {
         assert_eq!(allowed(&roles, "editor"), "wiki:edit");
         assert_eq!(allowed(&roles, "user"), "me posts:write");
         assert!(allowed(&roles, "admin").contains("wiki:edit"));
+    }
+
+    #[test]
+    fn what_would_not_fit_into_a_token_is_refused() {
+        let editor = |count: usize, bytes: usize| {
+            let scopes: Vec<_> = (0..count).map(|n| format!("'{n:0>bytes$}'")).collect();
+            format!("[roles.scopes]\neditor = [{}]", scopes.join(","))
+        };
+        load(&editor(SCOPES_MAX - known::ALL.len(), 20)).unwrap();
+        assert!(refusal(&editor(SCOPES_MAX - known::ALL.len() + 1, 20)).contains("64 scopes"));
+        assert!(refusal(&editor(40, 40)).contains("1600 bytes"));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::secret::{self, SecretFile, SecretText};
 use super::server::PublicUrl;
 use super::storage::path;
 use super::values::Values;
+use crate::token::ACCESS_TTL_MAX;
 use crate::token::algorithm::Algorithm;
 use crate::token::secret::TokenSecret;
 
@@ -29,7 +30,6 @@ pub(super) const KEYS: &[Key] = &[
 ];
 
 const SECOND: Duration = Duration::from_secs(1);
-const ACCESS_TTL_MAX: Duration = Duration::from_secs(60 * 60);
 const REFRESH_GRACE_MAX: Duration = Duration::from_secs(60);
 /// Ten years: longer is a mistake.
 const SESSION_TTL_MAX: Duration = Duration::from_secs(3650 * 24 * 60 * 60);

@@ -33,6 +33,9 @@ use crate::store::KeyPurpose;
 /// The longest token that is made or read, in bytes.
 pub const TOKEN_BYTES_MAX: usize = 4096;
 
+/// The longest life an access token may claim, whatever its life is configured to be today: 60 minutes.
+pub const ACCESS_TTL_MAX: Duration = Duration::from_secs(60 * 60);
+
 /// How tokens are to be made and judged.
 #[derive(Clone, Debug)]
 pub struct TokenSettings {
@@ -46,8 +49,6 @@ pub struct TokenSettings {
     pub issuer: String,
     /// `aud` of access tokens.
     pub audience: String,
-    /// The longest life of an access token; one that claims a longer one is refused.
-    pub access_ttl_max: Duration,
 }
 
 /// Why a token is not good. For the log: whoever presented it learns only that it is not.
@@ -90,10 +91,8 @@ pub enum SignError {
 /// Makes and judges tokens. Cannot change: new keys make a new `Tokens`, with an empty memory of what was seen.
 #[derive(Debug)]
 pub struct Tokens {
-    algorithm: Algorithm,
     issuer: String,
     audience: String,
-    access_ttl_max: Duration,
     access: Ring,
     refresh: Ring,
     seen: SeenTokens,
@@ -103,20 +102,12 @@ impl Tokens {
     fn new(settings: &TokenSettings, access: Vec<Key>, refresh: Vec<Key>) -> Self {
         let (issuer, audience) = (settings.issuer.clone(), settings.audience.clone());
         Self {
-            algorithm: settings.algorithm,
-            access_ttl_max: settings.access_ttl_max,
             access: Ring::new(KeyPurpose::Access, access, &issuer, &audience),
             refresh: Ring::new(KeyPurpose::Refresh, refresh, &issuer, &issuer),
             seen: SeenTokens::new(),
             issuer,
             audience,
         }
-    }
-
-    /// The algorithm of new access tokens.
-    #[must_use]
-    pub const fn algorithm(&self) -> Algorithm {
-        self.algorithm
     }
 
     /// Makes an access token. The same claims always give the same payload.
@@ -155,7 +146,7 @@ impl Tokens {
         let not_before = Timestamp::from_secs(wire.nbf);
         let claims = wire.into_access().ok_or(InvalidToken::Claims)?;
         check_times(not_before, claims.issued_at, claims.expires_at, now)?;
-        if claims.expires_at.since(claims.issued_at) > self.access_ttl_max {
+        if claims.expires_at.since(claims.issued_at) > ACCESS_TTL_MAX {
             return Err(InvalidToken::Claims);
         }
         let claims = Arc::new(claims);

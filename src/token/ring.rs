@@ -8,7 +8,7 @@ use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
 use super::algorithm::Algorithm;
 use super::keys::{self, BadKey, Key};
 use super::secret::TokenSecret;
-use super::{TokenSettings, Tokens};
+use super::{ACCESS_TTL_MAX, TokenSettings, Tokens};
 use crate::clock::Timestamp;
 use crate::random::Random;
 use crate::store::{KeyPurpose, SigningKeys, StoredKey};
@@ -111,7 +111,7 @@ fn settle(
     if let Some(wanted) = wanted
         && current.algorithm != wanted.name()
     {
-        retire_access(&mut keys, now.after(settings.access_ttl_max));
+        retire_access(&mut keys, now.after(ACCESS_TTL_MAX));
         keys.insert(0, make(KeyPurpose::Access, wanted, now, random)?);
     }
     Ok(keys)

@@ -20,7 +20,7 @@ use crate::clock::Timestamp;
 use crate::store::KeyPurpose;
 
 /// How far ahead of ours the clock of an instance that shares the store may run.
-const IAT_LEEWAY: Duration = Duration::from_secs(5);
+const LEEWAY: Duration = Duration::from_secs(5);
 const KID_BYTES_MAX: usize = 64;
 
 /// Keys of one purpose, the one that signs first.
@@ -108,7 +108,7 @@ pub(super) fn check_times(
     if expires_at.is_past(now) {
         return Err(InvalidToken::Expired);
     }
-    if not_before > now || issued_at > now.after(IAT_LEEWAY) {
+    if not_before.max(issued_at) > now.after(LEEWAY) {
         return Err(InvalidToken::Early);
     }
     if issued_at >= expires_at {

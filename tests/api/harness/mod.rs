@@ -289,6 +289,5 @@ fn token_settings(settings: &Settings) -> TokenSettings {
         previous_secrets: vec![],
         issuer: settings.policy.issuer.clone(),
         audience: settings.policy.audience.clone(),
-        access_ttl_max: settings.policy.access_ttl,
     }
 }
