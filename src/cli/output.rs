@@ -4,29 +4,34 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+/// Why nothing could be printed. A type of its own: any other broken pipe is a failure of the command.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write to standard output: {0}")]
+pub struct OutputError(#[from] io::Error);
+
 /// Prints one line.
 ///
 /// # Errors
 /// When standard output is closed.
-pub fn line(text: &str) -> io::Result<()> {
+pub fn line(text: &str) -> Result<(), OutputError> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())?;
-    out.write_all(b"\n")
+    Ok(out.write_all(b"\n")?)
 }
 
 /// Prints a value as indented JSON.
 ///
 /// # Errors
 /// When standard output is closed.
-pub fn json(value: &impl Serialize) -> io::Result<()> {
-    line(&serde_json::to_string_pretty(value)?)
+pub fn json(value: &impl Serialize) -> Result<(), OutputError> {
+    line(&serde_json::to_string_pretty(value).map_err(io::Error::from)?)
 }
 
 /// Prints rows as a table with aligned columns.
 ///
 /// # Errors
 /// When standard output is closed.
-pub fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> io::Result<()> {
+pub fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> Result<(), OutputError> {
     let mut widths = header.map(|title| title.chars().count());
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
@@ -64,6 +69,6 @@ pub fn complain(error: &anyhow::Error) {
 /// Whether the reader of standard output went away, as `head` does: nobody is left to complain to.
 #[must_use]
 pub fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    let pipe = error.downcast_ref::<io::Error>();
-    pipe.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    let output = error.downcast_ref::<OutputError>();
+    output.is_some_and(|OutputError(error)| error.kind() == io::ErrorKind::BrokenPipe)
 }

@@ -1,5 +1,7 @@
 //! The commands that ask nothing of the data, the exit statuses, and what the first start says.
 
+use std::process::Stdio;
+
 use serde_json::Value;
 
 use crate::PASSWORD;
@@ -86,4 +88,16 @@ fn the_health_check_tells_a_well_server_from_none() {
     assert!(configured().output().contains("\"healthy\": true"));
     server.stop();
     assert!(configured().complaint().contains("no answer"));
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let workplace = Workplace::new();
+    let mut command = workplace.command(&["openapi"]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // The document is longer than what a pipe holds, so that the command meets the closed end.
+    drop(child.stdout.take());
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!((ended.status.code(), ended.stderr), (Some(0), vec![]));
 }

@@ -165,7 +165,10 @@ fn another_user_is_refused_with_the_command_to_type() {
     fs::set_permissions(workplace.data(), fs::Permissions::from_mode(0o711)).unwrap();
     let socket = workplace.data().join("admin.sock");
     fs::set_permissions(socket, fs::Permissions::from_mode(0o666)).unwrap();
-    assert!(list().complaint().contains("did not answer"), "{:?}", list());
+    // Whether it is hung up on while it asks or while it waits: that is no success.
+    for _ in 0..20 {
+        assert!(list().complaint().contains("did not answer"), "{:?}", list());
+    }
     assert!(workplace.run(&["users", "list"]).output().contains("alice"));
 }
 

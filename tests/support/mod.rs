@@ -232,6 +232,10 @@ impl Drop for Server {
         // It may have ended by itself.
         drop(self.child.kill());
         drop(self.child.wait());
+        // The test that fails is told what its server had to say.
+        if let Some(log) = self.log.take().filter(|_| std::thread::panicking()) {
+            println!("{}", log.join().unwrap_or_default());
+        }
     }
 }
 
