@@ -201,7 +201,7 @@ impl App {
             random: Arc::clone(&domain.random),
             https: settings.https,
             features: settings.features,
-        })?;
+        });
         let (stop, stopped) = watch::channel(false);
         let background = [
             tokio::spawn(background::beat(

@@ -29,14 +29,26 @@ const CACHED: HeaderValue = HeaderValue::from_static("public, max-age=3600");
 /// Where it is.
 pub const PATHS: [&str; 3] = ["/docs", "/openapi.json", "/favicon.ico"];
 
-/// Mounts the documentation of `routes` on `route`.
+/// Mounts the documentation of `routes` on `route`; `document` makes the document at the first visit.
 #[must_use]
-pub fn attach(route: Route, routes: &mut Routes, document: String) -> Route {
+pub fn attach(
+    route: Route,
+    routes: &mut Routes,
+    document: impl Fn() -> serde_json::Result<String> + Send + Sync + 'static,
+) -> Route {
     for path in PATHS {
         routes.add(path, "GET");
     }
-    let spec = make_sync(move |_| {
-        Response::builder().content_type("application/json").body(document.clone())
+    let made = OnceLock::<String>::new();
+    let spec = make_sync(move |_| -> poem::Result<Response> {
+        let text = match made.get() {
+            Some(text) => text,
+            None => {
+                let text = document().map_err(Problem::internal)?;
+                made.get_or_init(|| text)
+            }
+        };
+        Ok(Response::builder().content_type("application/json").body(text.clone()))
     });
     route
         .at("/docs", get(make_sync(|_| page())))

@@ -210,21 +210,23 @@ pub(in crate::http) mod tests {
     use super::*;
     use crate::auth::model::id::UserId;
     use crate::clock::{ManualClock, Timestamp};
-    use crate::http::document::{Document, Slashed};
+    use crate::http::document;
     use crate::http::fail::{Conflict, Fail};
+    use crate::http::routes::Slashed;
     use crate::http::site::{Settings, Site, site};
     use crate::random::SeededRandom;
 
-    fn behind(api: impl OpenApi + 'static, https: bool) -> Edge<Site<BoxEndpoint<'static>>> {
+    fn behind<T: OpenApi + 'static>(api: T, https: bool) -> Edge<Site<BoxEndpoint<'static>>> {
         let service = OpenApiService::new(api, "demo", "1");
-        let document = Document::finish(&service.spec(), SLASHED).unwrap();
+        let spec = service.spec();
         let settings = Settings {
             clock: Arc::new(ManualClock::at(Timestamp::from_secs(1_800_000_000))),
             random: Arc::new(SeededRandom::new(7)),
             https,
             docs: true,
         };
-        site(service, document, settings)
+        let routes = Routes::of(&T::meta(), SLASHED);
+        site(service, routes, SLASHED, move || document::finish(&spec, SLASHED), settings)
     }
 
     /// A client of `api` behind everything that stands before it in the server.
