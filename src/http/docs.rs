@@ -39,15 +39,10 @@ pub fn attach(
     for path in PATHS {
         routes.add(path, "GET");
     }
-    let made = OnceLock::<String>::new();
+    let made = OnceLock::<Option<String>>::new();
     let spec = make_sync(move |_| -> poem::Result<Response> {
-        let text = match made.get() {
-            Some(text) => text,
-            None => {
-                let text = document().map_err(Problem::internal)?;
-                made.get_or_init(|| text)
-            }
-        };
+        let text = made.get_or_init(|| document().ok()).as_ref();
+        let text = text.ok_or_else(|| Problem::internal("the document cannot be made"))?;
         Ok(Response::builder().content_type("application/json").body(text.clone()))
     });
     route

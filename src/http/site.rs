@@ -10,6 +10,7 @@ use poem::{Endpoint, IntoEndpoint, PathPattern, Request, Response, Result, Route
 
 use super::docs;
 use super::edge::Edge;
+use super::exchange::RequestIds;
 use super::routes::{Routes, Slashed};
 use crate::clock::Clock;
 use crate::random::Random;
@@ -59,7 +60,8 @@ where
         pages = docs::attach(pages, &mut routes, document);
         paths.extend(docs::PATHS);
     }
-    Edge { inner: Site { pages, paths, api }, routes, clock, random, https }
+    let ids = RequestIds::new(random.as_ref());
+    Edge { inner: Site { pages, paths, api }, routes, clock, ids, https }
 }
 
 /// The operations, and before them the few paths that they cannot have. A router around their own
