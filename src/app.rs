@@ -140,7 +140,7 @@ impl App {
             random: Arc::clone(&domain.random),
             https: settings.https,
             features: settings.features,
-        })?;
+        });
         let (stop, stopped) = watch::channel(false);
         let Domain { auth, store, clock, .. } = domain;
         let beat = background::beat(

@@ -15,7 +15,7 @@ use crate::config::log::LogFormat;
 
 /// Lines waiting for a slow reader; further ones are dropped. The queue is allocated at the start,
 /// and the library's default of 128,000 would be half of the memory of an idle server.
-const WAITING_LINES_MAX: usize = 4096;
+const WAITING_LINES_MAX: usize = 1024;
 
 /// What holds unless `log.level` says otherwise: sled and hyper tell much below warnings.
 const BASE_FILTER: &str = "info,sled=warn,hyper=warn";

@@ -35,7 +35,7 @@ impl Arguments {
         let mut plan = Plan {
             server: env!("CARGO_BIN_EXE_keystile").into(),
             rounds: 9,
-            span: Duration::from_millis(1000),
+            span: Duration::from_secs(1),
             starts: 15,
             only: None,
         };

@@ -28,13 +28,16 @@ pub struct Served {
     pub address: SocketAddr,
 }
 
+/// Makes the next request out of the body of an answer.
+pub type Follow = fn(&[u8]) -> Result<Vec<u8>>;
+
 /// One client of a server.
 #[derive(Clone)]
 pub struct Client {
     /// What it sends next.
     pub request: Vec<u8>,
     /// What it sends after the answer with this body; the same again if there is nothing to follow.
-    pub follow: Option<fn(&[u8]) -> Result<Vec<u8>>>,
+    pub follow: Option<Follow>,
 }
 
 /// The load of several clients on one server.

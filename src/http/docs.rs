@@ -29,14 +29,21 @@ const CACHED: HeaderValue = HeaderValue::from_static("public, max-age=3600");
 /// Where it is.
 pub const PATHS: [&str; 3] = ["/docs", "/openapi.json", "/favicon.ico"];
 
-/// Mounts the documentation of `routes` on `route`.
+/// Mounts the documentation of `routes` on `route`; `document` makes the document at the first visit.
 #[must_use]
-pub fn attach(route: Route, routes: &mut Routes, document: String) -> Route {
+pub fn attach(
+    route: Route,
+    routes: &mut Routes,
+    document: impl Fn() -> serde_json::Result<String> + Send + Sync + 'static,
+) -> Route {
     for path in PATHS {
         routes.add(path, "GET");
     }
-    let spec = make_sync(move |_| {
-        Response::builder().content_type("application/json").body(document.clone())
+    let made = OnceLock::<Option<String>>::new();
+    let spec = make_sync(move |_| -> poem::Result<Response> {
+        let text = made.get_or_init(|| document().ok()).as_ref();
+        let text = text.ok_or_else(|| Problem::internal("the document cannot be made"))?;
+        Ok(Response::builder().content_type("application/json").body(text.clone()))
     });
     route
         .at("/docs", get(make_sync(|_| page())))

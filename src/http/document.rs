@@ -6,65 +6,41 @@
 use serde_json::{Map, Value, json};
 
 use super::body::strict;
-use super::routes::Routes;
+use super::routes::{Slashed, published};
 use super::shape::Shape;
 
-/// A path that is published with a slash at its end, which `poem-openapi` cannot mount.
-#[derive(Clone, Copy, Debug)]
-pub struct Slashed {
-    /// The path, slash included.
-    pub path: &'static str,
-    /// Whether the path without the slash is served as well, rather than redirected.
-    pub bare_serves: bool,
-}
-
-/// The finished document and the routes it describes.
-#[derive(Debug)]
-pub struct Document {
-    /// The document as JSON text.
-    pub json: String,
-    /// Its paths and methods.
-    pub routes: Routes,
-    /// Those of its paths that end in a slash.
-    pub slashed: Vec<Slashed>,
-}
-
-impl Document {
-    /// Finishes `spec`, the text of `OpenApiService::spec`; the paths in `slashed` get their slash back, and
-    /// the security schemes in `hidden`, which are not on offer, are left out.
-    ///
-    /// # Errors
-    /// When `spec` is not JSON.
-    pub fn finish(
-        spec: &str,
-        slashed: &[Slashed],
-        hidden: &[&str],
-    ) -> Result<Self, serde_json::Error> {
-        // The library repeats a path that two of its API types share.
-        let mut document = strict::parse_merging(spec)?;
-        hide_schemes(&mut document, hidden);
-        let slashed = add_slashes(&mut document, slashed);
-        let mut routes = Routes::default();
-        let mut bodies = Vec::new();
-        let schemes = scopeless_schemes(&document);
-        for (path, operations) in members(&mut document, "/paths") {
-            for (method, operation) in operations.as_object_mut().into_iter().flatten() {
-                routes.add(path, &method.to_ascii_uppercase());
-                finish_operation(path, operation, &schemes);
-                bodies.extend(json_body(operation).cloned());
-            }
+/// Finishes `spec`, the text of `OpenApiService::spec`; the paths in `slashed` get their slash back, and
+/// the security schemes in `hidden`, which are not on offer, are left out.
+///
+/// # Errors
+/// When `spec` is not JSON.
+pub fn finish(
+    spec: &str,
+    slashed: &[Slashed],
+    hidden: &[&str],
+) -> Result<String, serde_json::Error> {
+    // The library repeats a path that two of its API types share.
+    let mut document = strict::parse_merging(spec)?;
+    hide_schemes(&mut document, hidden);
+    add_slashes(&mut document, slashed);
+    let mut bodies = Vec::new();
+    let schemes = scopeless_schemes(&document);
+    for (path, operations) in members(&mut document, "/paths") {
+        for operation in operations.as_object_mut().into_iter().flat_map(Map::values_mut) {
+            finish_operation(path, operation, &schemes);
+            bodies.extend(json_body(operation).cloned());
         }
-        for body in bodies {
-            close(&mut document, &body);
-        }
-        order_tags(&mut document);
-        if let Some(schemas) = object(&mut document, &["components", "schemas"]) {
-            for shape in [Shape::Problem, Shape::OAuth] {
-                schemas.insert(shape.schema_name().to_owned(), shape.schema());
-            }
-        }
-        Ok(Self { json: serde_json::to_string_pretty(&document)?, routes, slashed })
     }
+    for body in bodies {
+        close(&mut document, &body);
+    }
+    order_tags(&mut document);
+    if let Some(schemas) = object(&mut document, &["components", "schemas"]) {
+        for shape in [Shape::Problem, Shape::OAuth] {
+            schemas.insert(shape.schema_name().to_owned(), shape.schema());
+        }
+    }
+    serde_json::to_string_pretty(&document)
 }
 
 /// Puts the groups of operations in the order of their first operations, as the pages show them; the library
@@ -80,21 +56,14 @@ fn order_tags(document: &mut Value) {
     }
 }
 
-/// Renames the paths, their order kept, and returns those that the document has.
-fn add_slashes(document: &mut Value, slashed: &[Slashed]) -> Vec<Slashed> {
-    let mut found = Vec::new();
+/// Renames the paths, their order kept.
+fn add_slashes(document: &mut Value, slashed: &[Slashed]) {
     if let Some(paths) = object(document, &["paths"]) {
         *paths = std::mem::take(paths)
             .into_iter()
-            .map(|(path, operations)| {
-                let wanted =
-                    slashed.iter().find(|slashed| slashed.path.strip_suffix('/') == Some(&path));
-                found.extend(wanted);
-                (wanted.map_or(path, |slashed| slashed.path.to_owned()), operations)
-            })
+            .map(|(path, operations)| (published(path, slashed), operations))
             .collect();
     }
-    found
 }
 
 fn hide_schemes(document: &mut Value, hidden: &[&str]) {
@@ -264,6 +233,7 @@ mod tests {
     use crate::http::body::json::JsonBody;
     use crate::http::fail::{Conflict, Fail, TooManyRequests};
     use crate::http::problem::Problem;
+    use crate::http::routes::Routes;
 
     #[derive(OAuthScopes)]
     enum Scope {
@@ -364,11 +334,15 @@ mod tests {
         Slashed { path: "/absent/", bare_serves: false },
     ];
 
-    fn document() -> (Value, Document) {
+    fn document() -> Value {
         let spec = OpenApiService::new((Reads, Writes, Ping), "demo", "1").spec();
-        let document = Document::finish(&spec, SLASHED, &[]).unwrap();
-        assert_eq!(document.json, Document::finish(&spec, SLASHED, &[]).unwrap().json);
-        (serde_json::from_str(&document.json).unwrap(), document)
+        let document = finish(&spec, SLASHED, &[]).unwrap();
+        assert_eq!(document, finish(&spec, SLASHED, &[]).unwrap());
+        serde_json::from_str(&document).unwrap()
+    }
+
+    fn routes() -> Routes {
+        Routes::of(&<(Reads, Writes, Ping)>::meta(), SLASHED)
     }
 
     fn statuses(operation: &Value) -> Vec<&str> {
@@ -377,15 +351,15 @@ mod tests {
 
     #[test]
     fn operations_of_two_types_on_one_path_are_both_kept() {
-        let (json, document) = document();
+        let json = document();
         assert!(json["paths"]["/users/{id}"]["get"].is_object());
         assert!(json["paths"]["/users/{id}"]["patch"].is_object());
-        assert_eq!(document.routes.allow("/users/7").as_deref(), Some("GET, HEAD, PATCH"));
+        assert_eq!(routes().allow("/users/7").as_deref(), Some("GET, HEAD, PATCH"));
     }
 
     #[test]
     fn an_operation_lists_its_own_refusals_and_those_of_what_it_takes() {
-        let (json, _) = document();
+        let json = document();
         let get = &json["paths"]["/users/{id}"]["get"];
         assert_eq!(statuses(get), ["200", "400", "401", "403", "404", "422", "431", "500", "503"]);
         let patch = &json["paths"]["/users/{id}"]["patch"];
@@ -399,7 +373,7 @@ mod tests {
 
     #[test]
     fn refusals_have_the_shape_of_their_path_and_their_headers() {
-        let (json, _) = document();
+        let json = document();
         let unauthorized = &json["paths"]["/users/{id}"]["get"]["responses"]["401"];
         let schema = &unauthorized["content"]["application/problem+json"]["schema"];
         assert_eq!(schema["$ref"], "#/components/schemas/Problem");
@@ -422,36 +396,35 @@ mod tests {
             "tags": [{ "name": "a" }, { "name": "z" }],
             "paths": { "/one": operation("z"), "/two": operation("a"), "/three": operation("z") },
         });
-        let finished = Document::finish(&spec.to_string(), &[], &[]).unwrap();
-        let document: Value = serde_json::from_str(&finished.json).unwrap();
+        let finished = finish(&spec.to_string(), &[], &[]).unwrap();
+        let document: Value = serde_json::from_str(&finished).unwrap();
         assert_eq!(document["tags"], json!([{ "name": "z" }, { "name": "a" }]));
     }
 
     #[test]
     fn a_path_gets_its_slash_back() {
-        let (json, document) = document();
+        let json = document();
         assert!(json["paths"].get("/ping").is_none());
-        assert_eq!(document.routes.allow("/ping/").as_deref(), Some("GET, HEAD"));
-        assert_eq!(document.slashed.len(), 1);
+        assert_eq!(routes().allow("/ping/").as_deref(), Some("GET, HEAD"));
     }
 
     #[test]
     fn a_bearer_requirement_lists_no_scopes() {
-        let (json, _) = document();
+        let json = document();
         assert_eq!(json["paths"]["/users/{id}"]["get"]["security"], json!([{ "Access": [] }]));
     }
 
     #[test]
     fn a_hidden_scheme_is_in_no_list() {
         let spec = OpenApiService::new(Reads, "demo", "1").spec();
-        let document = Document::finish(&spec, SLASHED, &["Access"]).unwrap();
-        assert!(!document.json.contains("\"Access\""));
-        assert!(document.json.contains("/users/{id}"));
+        let document = finish(&spec, SLASHED, &["Access"]).unwrap();
+        assert!(!document.contains("\"Access\""));
+        assert!(document.contains("/users/{id}"));
     }
 
     #[test]
     fn what_a_body_refuses_the_document_says_and_nothing_more() {
-        let (json, _) = document();
+        let json = document();
         let schemas = &json["components"]["schemas"];
         assert_eq!(schemas["Outer"]["additionalProperties"], false);
         assert_eq!(schemas["Inner"]["additionalProperties"], false);
@@ -462,7 +435,7 @@ mod tests {
 
     #[test]
     fn a_form_is_described_with_examples_in_both_media_types() {
-        let (json, _) = document();
+        let json = document();
         let content = &json["paths"]["/token"]["post"]["requestBody"]["content"];
         for media in ["application/x-www-form-urlencoded", "multipart/form-data"] {
             let schema = &content[media]["schema"];

@@ -14,13 +14,12 @@ use poem::error::{MethodNotAllowedError, NotFoundError};
 use poem::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use poem::{Endpoint, IntoResponse, PathPattern, Request, Response, Result};
 
-use super::exchange::{Exchange, RequestId};
+use super::exchange::{Exchange, RequestId, RequestIds};
 use super::problem::{Code, Problem};
 use super::refusal::problem_of;
 use super::routes::Routes;
 use super::shape::Shape;
 use crate::clock::Clock;
-use crate::random::Random;
 
 /// Header fields that a request may have.
 const HEADERS_MAX: usize = 64;
@@ -44,8 +43,8 @@ pub struct Edge<E> {
     pub routes: Routes,
     /// Where the ids have their time from.
     pub clock: Arc<dyn Clock>,
-    /// Where the ids have their randomness from.
-    pub random: Arc<dyn Random>,
+    /// What makes the ids differ.
+    pub ids: RequestIds,
     /// Whether the public URL is https, so that browsers may be told to stay with it.
     pub https: bool,
 }
@@ -65,7 +64,7 @@ impl<E: Endpoint> Endpoint for Edge<E> {
         let asked = Asked {
             method: request.method().clone(),
             uri: request.uri().clone(),
-            exchange: Exchange::new(self.request_id()),
+            exchange: Exchange::new(self.ids.next(self.clock.now())),
             at: Instant::now(),
         };
         let answer = if is_oversized(request.headers()) {
@@ -85,16 +84,6 @@ impl<E: Endpoint> Endpoint for Edge<E> {
 }
 
 impl<E> Edge<E> {
-    /// A request without randomness is still answered: its id is a name, not a secret.
-    fn request_id(&self) -> RequestId {
-        let mut wide = [0; 16];
-        let filled = wide.get_mut(6..).is_some_and(|tail| self.random.fill(tail).is_ok());
-        if !filled {
-            tracing::error!("no randomness for a request id");
-        }
-        RequestId::from_parts(self.clock.now().millis(), u128::from_be_bytes(wide))
-    }
-
     fn refuse(&self, error: poem::Error, asked: &Asked) -> (Response, Option<Problem>) {
         if error.is_from_response() {
             return (error.into_response(), None);
@@ -138,18 +127,37 @@ impl<E> Edge<E> {
         let pattern = response.data::<PathPattern>().map(|pattern| &*pattern.0);
         let route = pattern.filter(|pattern| !pattern.is_empty());
         let route = route.map_or("-", |pattern| self.routes.label(pattern));
-        let (request_id, method) = (asked.exchange.id(), &asked.method);
+        // Text rather than what must be formatted first: a good part of the line's cost.
+        let mut id = [0; ulid::ULID_LEN];
+        let (request_id, method) = (asked.exchange.id().encode(&mut id), asked.method.as_str());
         let status = response.status().as_u16();
         let duration_ms = asked.at.elapsed().as_secs_f64() * 1000.0;
         let caller = asked.exchange.caller().map(tracing::field::display);
         let code = problem.map(|problem| problem.code().as_str());
         if response.status().is_server_error() {
             let error = problem.map(|problem| tracing::field::display(Causes(problem)));
-            tracing::error!(%request_id, %method, route, status, duration_ms, caller, code, error,
-                "{method} {route} {status}");
+            tracing::error!(
+                request_id,
+                method,
+                route,
+                status,
+                duration_ms,
+                caller,
+                code,
+                error,
+                "{method} {route} {status}"
+            );
         } else {
-            tracing::info!(%request_id, %method, route, status, duration_ms, caller, code,
-                "{method} {route} {status}");
+            tracing::info!(
+                request_id,
+                method,
+                route,
+                status,
+                duration_ms,
+                caller,
+                code,
+                "{method} {route} {status}"
+            );
         }
     }
 }
@@ -211,21 +219,23 @@ pub(in crate::http) mod tests {
     use super::*;
     use crate::auth::model::id::UserId;
     use crate::clock::{ManualClock, Timestamp};
-    use crate::http::document::{Document, Slashed};
+    use crate::http::document;
     use crate::http::fail::{Conflict, Fail};
+    use crate::http::routes::Slashed;
     use crate::http::site::{Settings, Site, site};
     use crate::random::SeededRandom;
 
-    fn behind(api: impl OpenApi + 'static, https: bool) -> Edge<Site<BoxEndpoint<'static>>> {
+    fn behind<T: OpenApi + 'static>(api: T, https: bool) -> Edge<Site<BoxEndpoint<'static>>> {
         let service = OpenApiService::new(api, "demo", "1");
-        let document = Document::finish(&service.spec(), SLASHED, &[]).unwrap();
+        let spec = service.spec();
         let settings = Settings {
             clock: Arc::new(ManualClock::at(Timestamp::from_secs(1_800_000_000))),
             random: Arc::new(SeededRandom::new(7)),
             https,
             docs: true,
         };
-        site(service, document, settings)
+        let routes = Routes::of(&T::meta(), SLASHED);
+        site(service, routes, SLASHED, move || document::finish(&spec, SLASHED, &[]), settings)
     }
 
     /// A client of `api` behind everything that stands before it in the server.

@@ -2,6 +2,7 @@
 //!
 //! Written by the edge and the bearer check, read by the log line.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use poem::{FromRequest, Request, RequestBody, Result};
@@ -9,6 +10,8 @@ use ulid::Ulid;
 
 use super::problem::Problem;
 use crate::auth::model::id::UserId;
+use crate::clock::Timestamp;
+use crate::random::{self, Random};
 
 /// Names one request in the answer, in error bodies and in the log. A ULID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,12 +24,6 @@ impl RequestId {
         Self(Ulid::from_bytes(bytes))
     }
 
-    /// The id made of a time in milliseconds and 80 random bits.
-    #[must_use]
-    pub const fn from_parts(millis: u64, random: u128) -> Self {
-        Self(Ulid::from_parts(millis, random))
-    }
-
     /// The id's text, written into `buffer`.
     #[must_use]
     pub fn encode(self, buffer: &mut [u8; ulid::ULID_LEN]) -> &str {
@@ -37,6 +34,33 @@ impl RequestId {
 impl std::fmt::Display for RequestId {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str(self.encode(&mut [0; ulid::ULID_LEN]))
+    }
+}
+
+/// Makes request ids: the time, and a number that counts on from a random one. An id is a name and no
+/// secret, so that the system's generator need not be asked for each.
+#[derive(Debug)]
+pub struct RequestIds {
+    instance: u64,
+    next: AtomicU64,
+}
+
+impl RequestIds {
+    /// Ids that no other process makes. Without randomness requests are still answered.
+    #[must_use]
+    pub fn new(random: &dyn Random) -> Self {
+        let number = || random::bytes(random).map(u64::from_be_bytes).ok();
+        let (Some(instance), Some(first)) = (number(), number()) else {
+            tracing::error!("no randomness for request ids");
+            return Self { instance: 0, next: AtomicU64::new(0) };
+        };
+        Self { instance: instance & 0xffff, next: AtomicU64::new(first) }
+    }
+
+    /// The id of a request that came at `now`.
+    pub fn next(&self, now: Timestamp) -> RequestId {
+        let number = u128::from(self.next.fetch_add(1, Ordering::Relaxed));
+        RequestId(Ulid::from_parts(now.millis(), u128::from(self.instance) << 64 | number))
     }
 }
 

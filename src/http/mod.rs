@@ -54,9 +54,9 @@ use poem::endpoint::BoxEndpoint;
 use poem::{Endpoint, EndpointExt, IntoEndpoint, Response, Server};
 use poem_openapi::{OpenApi, OpenApiService};
 
-use self::document::{Document, Slashed};
 use self::health::Heartbeat;
 use self::listener::Listeners;
+use self::routes::{Routes, Slashed};
 use crate::auth::Auth;
 use crate::clock::Clock;
 use crate::random::Random;
@@ -95,21 +95,18 @@ const SLASHED: [Slashed; 2] = [
 ];
 
 /// All routes, with the edge around them.
-///
-/// # Errors
-/// When the document of the routes cannot be made, which is a defect.
-pub fn application(
-    parts: Parts,
-) -> Result<impl Endpoint<Output = Response> + 'static, serde_json::Error> {
+#[must_use]
+pub fn application(parts: Parts) -> impl Endpoint<Output = Response> + 'static {
     let features = parts.features;
-    let (operations, document) = operations(&parts.heartbeat, features)?;
+    let Operations { routes, service } = operations(&parts.heartbeat, features);
     let settings = site::Settings {
         clock: parts.clock,
         random: parts.random,
         https: parts.https,
         docs: features.docs,
     };
-    Ok(site::site(operations.data(parts.auth), document, settings))
+    let document = move || openapi(features);
+    site::site(service.endpoint().data(parts.auth), routes, &SLASHED, document, settings)
 }
 
 /// The OpenAPI document of the application with these features.
@@ -117,14 +114,13 @@ pub fn application(
 /// # Errors
 /// When it cannot be made, which is a defect.
 pub fn openapi(features: Features) -> Result<String, serde_json::Error> {
-    operations(&Arc::default(), features).map(|(_, document)| document.json)
+    // Without the grant the page would offer the password flow in vain.
+    let hidden: &[_] = if features.password_grant { &[] } else { &[bearer::scheme::OAUTH2] };
+    document::finish(&operations(&Arc::default(), features).service.spec(), &SLASHED, hidden)
 }
 
-/// The operations that `features` leaves, and their document.
-fn operations(
-    heartbeat: &Arc<Heartbeat>,
-    features: Features,
-) -> Result<(BoxEndpoint<'static>, Document), serde_json::Error> {
+/// The operations that `features` leaves.
+fn operations(heartbeat: &Arc<Heartbeat>, features: Features) -> Operations {
     let Features { docs, samples, password_grant } = features;
     let always = (
         token::TokenApi { password_grant },
@@ -137,27 +133,45 @@ fn operations(
         health::HealthApi(Arc::clone(heartbeat)),
     );
     let resources = (samples::protected::ProtectedApi, samples::posts::PostsApi);
-    // The page would offer the password flow in vain.
-    let hidden: &[_] = if password_grant { &[] } else { &[bearer::scheme::OAUTH2] };
     match (samples, password_grant) {
-        (false, _) => documented(always, hidden),
-        (true, false) => documented((always, resources), hidden),
-        (true, true) => documented((always, resources, samples::blog::BlogApi), hidden),
+        (false, _) => Operations::new(always),
+        (true, false) => Operations::new((always, resources)),
+        (true, true) => Operations::new((always, resources, samples::blog::BlogApi)),
     }
 }
 
-fn documented(
-    api: impl OpenApi + 'static,
-    hidden: &[&str],
-) -> Result<(BoxEndpoint<'static>, Document), serde_json::Error> {
-    let service = OpenApiService::new(api, "Keystile", env!("CARGO_PKG_VERSION"))
-        .description(
+/// Operations whatever their types. Their document is made when it is asked for: at the start it would be
+/// a good part of the time that takes, and of the memory that stays.
+struct Operations {
+    routes: Routes,
+    service: Box<dyn Service>,
+}
+
+/// What there is to do with an [`OpenApiService`].
+trait Service {
+    fn spec(&self) -> String;
+    fn endpoint(self: Box<Self>) -> BoxEndpoint<'static>;
+}
+
+impl Operations {
+    fn new<T: OpenApi + 'static>(api: T) -> Self {
+        let service = OpenApiService::new(api, "Keystile", env!("CARGO_PKG_VERSION")).description(
             "A token server: users, sessions, JWT access and refresh tokens.\n\n\
-             To try it out, register, press **Authorize**, then execute any operation: the examples \
-             work as they stand.",
+                 To try it out, register, press **Authorize**, then execute any operation: the \
+                 examples work as they stand.",
         );
-    let document = Document::finish(&service.spec(), &SLASHED, hidden)?;
-    Ok((service.into_endpoint(), document))
+        Self { routes: Routes::of(&T::meta(), &SLASHED), service: Box::new(service) }
+    }
+}
+
+impl<T: OpenApi + 'static> Service for OpenApiService<T, ()> {
+    fn spec(&self) -> String {
+        self.spec()
+    }
+
+    fn endpoint(self: Box<Self>) -> BoxEndpoint<'static> {
+        self.into_endpoint()
+    }
 }
 
 /// Serves `application` until `shutdown`, then lets requests in flight finish within `drain`.

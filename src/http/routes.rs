@@ -2,6 +2,31 @@
 //! refusal: for `Allow`, and for the redirect of a path that is right but for its last slash.
 
 use poem::http::Uri;
+use poem_openapi::registry::MetaApi;
+
+/// A path that is published with a slash at its end, which `poem-openapi` cannot mount.
+#[derive(Clone, Copy, Debug)]
+pub struct Slashed {
+    /// The path, slash included.
+    pub path: &'static str,
+    /// Whether the path without the slash is served as well, rather than redirected.
+    pub bare_serves: bool,
+}
+
+/// The name under which `path` is published.
+#[must_use]
+pub fn published(path: String, slashed: &[Slashed]) -> String {
+    let renamed = slashed.iter().find(|slashed| slashed.bare() == path);
+    renamed.map_or(path, |slashed| slashed.path.to_owned())
+}
+
+impl Slashed {
+    /// The path as `poem-openapi` mounts it.
+    #[must_use]
+    pub fn bare(&self) -> &'static str {
+        self.path.trim_end_matches('/')
+    }
+}
 
 /// The path templates of this server with their methods.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +41,25 @@ struct Route {
 }
 
 impl Routes {
+    /// The operations of `apis`, under the names they are published by.
+    #[must_use]
+    pub fn of(apis: &[MetaApi], slashed: &[Slashed]) -> Self {
+        let mut routes = Self::default();
+        for path in apis.iter().flat_map(|api| &api.paths) {
+            let template = published(path.path.clone(), slashed);
+            for operation in &path.operations {
+                routes.add(&template, operation.method.as_str());
+            }
+        }
+        routes
+    }
+
+    /// Whether there is the path `template`.
+    #[must_use]
+    pub fn contains(&self, template: &str) -> bool {
+        self.0.iter().any(|route| route.template == template)
+    }
+
     /// Adds the path `template` (`/users/{id}`) with `method` (`GET`).
     pub fn add(&mut self, template: &str, method: &str) {
         let method = method.to_owned();

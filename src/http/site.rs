@@ -9,8 +9,9 @@ use poem::http::uri::PathAndQuery;
 use poem::{Endpoint, IntoEndpoint, PathPattern, Request, Response, Result, Route};
 
 use super::docs;
-use super::document::{Document, Slashed};
 use super::edge::Edge;
+use super::exchange::RequestIds;
+use super::routes::{Routes, Slashed};
 use crate::clock::Clock;
 use crate::random::Random;
 
@@ -26,29 +27,25 @@ pub struct Settings {
     pub docs: bool,
 }
 
-/// The operations of `api`, which `document` describes, with everything that stands around them.
+/// The operations of `api`, whose paths are `routes`, with everything that stands around them; `document`
+/// makes the document that describes them.
 #[must_use]
 pub fn site<E>(
     api: impl IntoEndpoint<Endpoint = E>,
-    document: Document,
+    mut routes: Routes,
+    slashed: &[Slashed],
+    document: impl Fn() -> serde_json::Result<String> + Send + Sync + 'static,
     settings: Settings,
 ) -> Edge<Site<E>>
 where
     E: Endpoint<Output = Response> + 'static,
 {
     let Settings { clock, random, https, docs } = settings;
-    let Document { json, mut routes, slashed } = document;
     let api = Arc::new(api.into_endpoint());
     let (mut pages, mut paths) = (Route::new(), Vec::new());
-    if docs {
-        pages = docs::attach(pages, &mut routes, json);
-        paths.extend(docs::PATHS);
-    }
-    for Slashed { path, bare_serves } in slashed {
-        let bare = path.trim_end_matches('/');
-        if bare_serves {
-            routes.alias(path, bare);
-        } else {
+    for slashed in slashed.iter().filter(|slashed| routes.contains(slashed.path)) {
+        let (path, bare) = (slashed.path, slashed.bare());
+        if !slashed.bare_serves {
             // The edge turns this into the redirect.
             pages = pages.at(bare, make_sync(|_| Result::<()>::Err(NotFoundError.into())));
             paths.push(bare);
@@ -56,7 +53,15 @@ where
         pages = pages.at(path, Renamed { api: Arc::clone(&api), path, bare });
         paths.push(path);
     }
-    Edge { inner: Site { pages, paths, api }, routes, clock, random, https }
+    for slashed in slashed.iter().filter(|slashed| slashed.bare_serves) {
+        routes.alias(slashed.path, slashed.bare());
+    }
+    if docs {
+        pages = docs::attach(pages, &mut routes, document);
+        paths.extend(docs::PATHS);
+    }
+    let ids = RequestIds::new(random.as_ref());
+    Edge { inner: Site { pages, paths, api }, routes, clock, ids, https }
 }
 
 /// The operations, and before them the few paths that they cannot have. A router around their own

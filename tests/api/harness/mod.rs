@@ -179,7 +179,7 @@ impl TestServer {
             https: true,
             features: settings.features,
         });
-        let client = TestClient::new(application.unwrap().boxed());
+        let client = TestClient::new(application.boxed());
         let document = document(settings.features);
         Arc::new(Self {
             client,
