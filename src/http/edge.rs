@@ -14,6 +14,7 @@ use poem::error::{MethodNotAllowedError, NotFoundError};
 use poem::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use poem::{Endpoint, IntoResponse, PathPattern, Request, Response, Result};
 
+use super::body;
 use super::exchange::{Exchange, RequestId, RequestIds};
 use super::problem::{Code, Problem};
 use super::refusal::problem_of;
@@ -67,8 +68,8 @@ impl<E: Endpoint> Endpoint for Edge<E> {
             exchange: Exchange::new(self.ids.next(self.clock.now())),
             at: Instant::now(),
         };
-        let answer = if is_oversized(request.headers()) {
-            Err(Problem::from(Code::HeadersTooLarge).into())
+        let answer = if let Err(problem) = received(&mut request).await {
+            Err(problem.into())
         } else {
             request.set_data(asked.exchange.clone());
             unwound(self.inner.call(request)).await.unwrap_or_else(|_| Err(panicked().into()))
@@ -160,6 +161,14 @@ impl<E> Edge<E> {
             );
         }
     }
+}
+
+/// Takes in what belongs to the request, before anything is made of it.
+async fn received(request: &mut Request) -> std::result::Result<(), Problem> {
+    if is_oversized(request.headers()) {
+        return Err(Code::HeadersTooLarge.into());
+    }
+    body::receive(request).await
 }
 
 /// The message of a panic may quote anything, so it stays with the process's own panic hook.

@@ -8,6 +8,7 @@ mod support;
 
 mod commands;
 mod configured;
+mod connections;
 mod directory;
 mod disk;
 mod killed;

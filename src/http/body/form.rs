@@ -110,7 +110,7 @@ impl<'a, T: FormFields> ApiExtractor<'a> for FormBody<T> {
         body: &mut RequestBody,
         _: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
-        let bytes = read(request, body, CREDENTIALS_BYTES_MAX).await?;
+        let bytes = read(body, CREDENTIALS_BYTES_MAX).await?;
         Ok(Self(parse(request.headers(), bytes).await?))
     }
 }
@@ -130,7 +130,7 @@ impl<'a, T: FormFields> ApiExtractor<'a> for OptionalFormBody<T> {
         body: &mut RequestBody,
         _: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
-        let bytes = read(request, body, CREDENTIALS_BYTES_MAX).await?;
+        let bytes = read(body, CREDENTIALS_BYTES_MAX).await?;
         if bytes.is_empty() {
             return Ok(Self(None));
         }

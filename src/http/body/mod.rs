@@ -24,22 +24,37 @@ pub const BODY_BYTES_MAX: usize = 64 * 1024;
 /// How long a body may take to arrive.
 const BODY_DEADLINE: Duration = Duration::from_secs(10);
 
-/// The body, at most `limit` bytes of it, however it is framed.
+/// Takes the whole body off the connection before anything is answered, so that a refusal does not leave
+/// half a request behind it and cost the client its kept-alive connection.
 ///
 /// A length announced above the limit is refused unread, before a `100 Continue` invites it.
-async fn read(request: &Request, body: &mut RequestBody, limit: usize) -> Result<Vec<u8>, Problem> {
+///
+/// # Errors
+/// `body_too_large`, `request_timeout`; the connection ends with these.
+pub async fn receive(request: &mut Request) -> Result<(), Problem> {
     let announced = request.headers().get(header::CONTENT_LENGTH);
     let announced: Option<usize> = announced.and_then(|length| length.to_str().ok()?.parse().ok());
-    if announced.is_some_and(|length| length > limit) {
+    if announced.is_some_and(|length| length > BODY_BYTES_MAX) {
         return Err(Code::BodyTooLarge.into());
     }
-    let body = body.take().map_err(Problem::internal)?;
-    let read = tokio::time::timeout(BODY_DEADLINE, body.into_bytes_limit(limit));
-    match read.await.map_err(|_| Problem::from(Code::RequestTimeout))? {
-        Ok(bytes) => Ok(bytes.into()),
-        Err(ReadBodyError::PayloadTooLarge) => Err(Code::BodyTooLarge.into()),
-        Err(_) => Err(Code::InvalidRequest.into()),
+    let body = request.take_body();
+    if body.is_empty() {
+        return Ok(());
     }
+    let read = tokio::time::timeout(BODY_DEADLINE, body.into_bytes_limit(BODY_BYTES_MAX));
+    match read.await.map_err(|_| Problem::from(Code::RequestTimeout))? {
+        Ok(bytes) => request.set_body(bytes),
+        Err(ReadBodyError::PayloadTooLarge) => return Err(Code::BodyTooLarge.into()),
+        Err(_) => return Err(Code::InvalidRequest.into()),
+    }
+    Ok(())
+}
+
+/// The body that was received, if it has at most `limit` bytes.
+async fn read(body: &mut RequestBody, limit: usize) -> Result<Vec<u8>, Problem> {
+    let bytes = body.take().map_err(Problem::internal)?.into_vec().await;
+    let bytes = bytes.map_err(Problem::internal)?;
+    if bytes.len() > limit { Err(Code::BodyTooLarge.into()) } else { Ok(bytes) }
 }
 
 /// The one media type a request names, lower-cased, with its parameters.
