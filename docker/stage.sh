@@ -16,5 +16,6 @@ if ldd "$binary" 2>&1 | grep -q '=>'; then
     echo "$binary needs shared libraries, which an empty image does not have" >&2
     exit 1
 fi
-mkdir -p "$out/data"
+mkdir -p "$out"
+mkdir -p -m 0700 "$out/data"
 cp "$binary" "$out/keystile"
