@@ -16,7 +16,7 @@ use crate::random::RandomError;
 use crate::store::StoreError;
 
 /// The profile fields to set, as submitted: `None` leaves one, `Some(None)` removes it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct ProfileChange {
     /// The e-mail address.
     pub email: Option<Option<String>>,

@@ -16,7 +16,7 @@ pub enum Event {
     UserUpdated,
     /// A user's roles were changed.
     RolesChanged,
-    /// A user was disabled or enabled.
+    /// A user was disabled.
     UserDisabled,
     /// A user was enabled again.
     UserEnabled,
@@ -26,7 +26,7 @@ pub enum Event {
     PasswordChanged,
     /// A login opened a session.
     SessionOpened,
-    /// A session was ended by logout or revocation.
+    /// One session was ended: by logout, by revocation, or by its owner from another session.
     SessionEnded,
     /// Several sessions of a user were ended at once.
     SessionsEnded,
