@@ -219,7 +219,7 @@ pub trait Store: Send + Sync {
     /// The sessions of `user` that live at `now`, oldest first.
     async fn sessions_of(&self, user: UserId, now: Timestamp) -> Result<Vec<Session>>;
 
-    /// Notes that the session was used at `now`; not waited for and lost at worst.
+    /// Notes that the session was used at `now`; not waited for, and lost when the store has much to do.
     fn touch_session(&self, user: UserId, session: SessionId, now: Timestamp);
 
     /// Removes at most `limit` records that are dead at `now`: expired sessions, what deleted users left,

@@ -9,7 +9,7 @@ use keystile::store::sled::{SledSettings, SledStore};
 use keystile::store::{Store, StoreError};
 use tokio::task::JoinSet;
 
-use crate::fixture::{AnyStore, Make, NOW, demote, settings};
+use crate::fixture::{AnyStore, Make, NOW, at, demote, settings};
 
 /// Names the directory to the test that plays the child.
 const CHILD: &str = "KEYSTILE_TEST_FAILING_DISK";
@@ -42,6 +42,19 @@ async fn a_full_queue_is_busy_and_what_it_refuses_is_not_done() {
 }
 
 #[tokio::test]
+#[tokio::test]
+async fn touches_leave_room_in_the_queue_for_what_is_waited_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let store: AnyStore = Arc::new(SledStore::open(&settings(directory.path())).unwrap());
+    let make = Make::new();
+    let alice = make.stored_user(&store, "alice").await;
+    let session = make.stored_session(&store, &alice, NOW).await;
+    for second in 0..20_000 {
+        store.touch_session(alice.id, session.id, at(second));
+    }
+    assert_eq!(store.heartbeat(NOW).await, Ok(()));
+}
+
 async fn below_the_floor_nothing_grows_but_everything_can_end() {
     let directory = tempfile::tempdir().unwrap();
     let make = Make::new();

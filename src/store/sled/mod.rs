@@ -218,7 +218,10 @@ impl Store for SledStore {
     }
 
     fn touch_session(&self, user: UserId, session: SessionId, now: Timestamp) {
-        // Lost when the queue is full or closed, and when it cannot be written: only a date is late.
+        // Only a date is late when it is lost: it must not take the place of a step that somebody waits for.
+        if self.queue.capacity() < QUEUE_MAX / 2 {
+            return;
+        }
         drop(self.enqueue(Box::new(move |staged| {
             drop(staged.run(|staged| sessions::touch(staged, user, session, now)));
             Box::new(drop)
