@@ -3,7 +3,7 @@
 //! Knows the domain's records ([`crate::auth::model`]) and no engine: an engine lives in a module of its
 //! own and passes `tests/store`. Ids, times and random values come from the caller, so that a step
 //! repeated after a lost answer is recognised and answered the same. A step that fails has changed
-//! nothing, except for [`StoreError::Unknown`].
+//! nothing, except for [`StoreError::Unknown`]. A list leaves out, and logs, a record that cannot be read.
 
 pub mod codec;
 pub mod sled;

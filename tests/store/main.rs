@@ -90,6 +90,7 @@ macro_rules! engines {
                 }
                 posts {
                     a_post_is_found_with_its_author,
+                    an_expired_session_is_kept_for_seventy_seconds,
                     a_post_of_nobody_is_refused,
                     the_same_post_again_is_accepted,
                     posts_are_listed_newest_first_in_pages,

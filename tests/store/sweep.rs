@@ -27,6 +27,15 @@ pub async fn what_lives_is_not_swept(store: AnyStore) {
 }
 
 pub async fn expired_sessions_are_swept_within_the_limit(store: AnyStore) {
+pub async fn an_expired_session_is_kept_for_seventy_seconds(store: AnyStore) {
+    let make = Make::new();
+    let alice = make.stored_user(&store, "alice").await;
+    make.stored_session(&store, &alice, NOW).await;
+    let deadline = IDLE.as_secs();
+    assert_eq!(store.sweep(at(deadline + 69), 100).await, Ok(0));
+    assert_eq!(store.sweep(at(deadline + 70), 100).await, Ok(1));
+}
+
     let make = Make::new();
     let alice = make.stored_user(&store, "alice").await;
     for _ in 0..5 {

@@ -1,6 +1,8 @@
 //! Steps on sessions. Each keeps the expiry index in agreement with the sessions.
 
+use super::database::Entry;
 use super::keys::{self, Range, Table};
+use super::read::skip_corrupt;
 use super::staged::Staged;
 use crate::auth::model::audit::AuditEvent;
 use crate::auth::model::id::{SessionId, UserId};
@@ -129,5 +131,6 @@ fn find(staged: &Staged<'_>, user: UserId, session: SessionId) -> Result<Option<
 
 fn all_of(staged: &Staged<'_>, user: &User) -> Result<Vec<Session>> {
     let found = staged.scan(Table::Session, &Range::prefix(&user.id.to_bytes()), usize::MAX)?;
-    found.iter().map(|(key, value)| codec::decode(Table::Session.name(), key, value)).collect()
+    let decode = |(key, value): &Entry| codec::decode(Table::Session.name(), key, value);
+    found.iter().filter_map(|entry| skip_corrupt(decode(entry).map(Some)).transpose()).collect()
 }
