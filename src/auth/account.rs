@@ -6,7 +6,7 @@ use super::authenticate::Identity;
 use super::model::audit::{Actor, AuditEvent, Event};
 use super::model::scope::known;
 use super::model::user::{
-    FullNameError, SessionsAfter, User, UserChange, UserUpdate, parse_full_name,
+    Expect, FullNameError, SessionsAfter, User, UserChange, UserUpdate, parse_full_name,
 };
 use super::model::username::{Email, EmailError};
 use super::{Auth, Fault, Forbidden, Origin, faults};
@@ -16,7 +16,7 @@ use crate::random::RandomError;
 use crate::store::StoreError;
 
 /// The profile fields to set, as submitted: `None` leaves one, `Some(None)` removes it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct ProfileChange {
     /// The e-mail address.
     pub email: Option<Option<String>>,
@@ -116,7 +116,8 @@ impl Auth {
     ) -> Result<User, AccountError> {
         caller.require(known::ME)?;
         let change = change.checked()?;
-        let update = UserUpdate { change, expect_hash: None, sessions: SessionsAfter::Keep };
+        let (expect, sessions) = (Expect::default(), SessionsAfter::Keep);
+        let update = UserUpdate { change, expect, sessions };
         let audit = vec![self.own_event(Event::UserUpdated, caller, origin)?];
         Ok(self.store().update_user(caller.user().id, update, audit).await?)
     }
@@ -138,7 +139,7 @@ impl Auth {
         let new_hash = self.parts.hasher.hash(new).await?;
         let update = UserUpdate {
             change: UserChange { password_hash: Some(new_hash), ..UserChange::default() },
-            expect_hash: Some(caller.user().password_hash.clone()),
+            expect: verified(caller),
             sessions: SessionsAfter::EndAllBut(caller.session().id),
         };
         let audit = vec![self.own_event(Event::PasswordChanged, caller, origin)?];
@@ -149,7 +150,8 @@ impl Auth {
     /// Deletes the caller's account.
     ///
     /// # Errors
-    /// `InvalidPassword` when `password` is not the password; `LastAdmin`.
+    /// `InvalidPassword` when `password` is not the password; `Conflict` when it was changed meanwhile;
+    /// `LastAdmin`.
     pub async fn delete_account(
         &self,
         caller: &Identity,
@@ -159,7 +161,7 @@ impl Auth {
         caller.require(known::ME)?;
         self.confirm(caller, password).await?;
         let audit = vec![self.own_event(Event::UserDeleted, caller, origin)?];
-        Ok(self.store().delete_user(caller.user().id, audit).await?)
+        Ok(self.store().delete_user(caller.user().id, verified(caller), audit).await?)
     }
 
     /// Demands the caller's password, by the same verifier as login.
@@ -179,5 +181,15 @@ impl Auth {
     ) -> Result<AuditEvent, RandomError> {
         let user = caller.user().id;
         self.event(event, Actor::User(user), (user, Some(caller.session().id)), origin)
+    }
+}
+
+/// The caller as the password was verified for: it must be no other by the time of the step.
+fn verified(caller: &Identity) -> Expect {
+    let user = caller.user();
+    Expect {
+        hash: Some(user.password_hash.clone()),
+        actor: Some(user.standing()),
+        ..Expect::default()
     }
 }

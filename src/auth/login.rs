@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::model::scope::{InvalidScope, Scopes};
-use super::model::user::{PasswordHash, SessionsAfter, User, UserChange, UserUpdate};
+use super::model::user::{Expect, PasswordHash, SessionsAfter, User, UserChange, UserUpdate};
 use super::pair::TokenPair;
 use super::{Auth, Fault, Origin, faults};
 use crate::password::{HashError, Password, Verdict};
@@ -97,7 +97,7 @@ impl Auth {
         };
         let update = UserUpdate {
             change: UserChange { password_hash: Some(new_hash), ..UserChange::default() },
-            expect_hash: Some(user.password_hash.clone()),
+            expect: Expect { hash: Some(user.password_hash.clone()), ..Expect::default() },
             sessions: SessionsAfter::Keep,
         };
         match self.store().update_user(user.id, update, Vec::new()).await {

@@ -8,6 +8,7 @@ use super::model::user::User;
 use super::{Auth, Fault, Origin};
 use crate::clock::Timestamp;
 use crate::random::RandomError;
+use crate::store::OpenSession;
 use crate::token::claims::{AccessClaims, RefreshClaims};
 
 /// A successful answer of the token endpoint (RFC 6749 §5.1). No `Debug`: it holds live tokens.
@@ -29,7 +30,8 @@ impl Auth {
         asked.map_or_else(|| allowed.clone(), |asked| asked.intersection(&allowed))
     }
 
-    /// Opens a session for `user`, whose credentials have just been verified, and signs its first pair.
+    /// Opens a session for `user`, whose credentials have just been verified, and signs its first pair:
+    /// before the step, so that no session is left of which nobody got the tokens.
     ///
     /// The step is refused by the store with `Conflict` if the user has been disabled, deleted or given
     /// another password since `user` was read.
@@ -56,11 +58,18 @@ impl Auth {
             current,
             replaced: None,
         };
-        let opened =
-            self.event(Event::SessionOpened, Actor::User(user.id), (user.id, Some(id)), origin)?;
-        let sessions_per_user = self.parts.policy.sessions_per_user;
-        self.store().open_session(session.clone(), sessions_per_user, now, vec![opened]).await?;
-        self.sign(user, &session)
+        let pair = self.sign(user, &session)?;
+        let event =
+            |event, session| self.event(event, Actor::User(user.id), (user.id, session), origin);
+        let open = OpenSession {
+            session,
+            max_per_user: self.parts.policy.sessions_per_user,
+            now,
+            opened: event(Event::SessionOpened, Some(id))?,
+            on_eviction: event(Event::SessionEvicted, None)?,
+        };
+        self.store().open_session(open).await?;
+        Ok(pair)
     }
 
     /// A generation to start or go on with, its deadlines within the session's.

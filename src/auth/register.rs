@@ -82,13 +82,18 @@ impl Auth {
         }
         let user = self.make_user(checked).await?;
         let created = self.event(Event::UserCreated, Actor::Anonymous, (user.id, None), origin)?;
-        self.create(user, vec![created]).await
+        match self.store().create_user(user.clone(), None, vec![created]).await {
+            Ok(()) => Ok(user),
+            Err(StoreError::Conflict) => Err(RegisterError::Taken),
+            Err(other) => Err(other.into()),
+        }
     }
 
-    /// Registers a stranger and logs in, with one hash for both.
+    /// Registers a stranger and logs in, with one hash for both. These are two steps: the account stands if
+    /// the session cannot be opened, and the client then logs in.
     ///
     /// # Errors
-    /// As [`Auth::register`].
+    /// As [`Auth::register`], and a [`Fault`] when there is an account but no session.
     pub async fn sign_up(
         &self,
         account: NewAccount,
@@ -96,7 +101,11 @@ impl Auth {
     ) -> Result<TokenPair, RegisterError> {
         let user = self.register(account, origin).await?;
         let scope = self.grant(&user, None);
-        Ok(self.open_session(&user, scope, origin).await?)
+        match self.open_session(&user, scope, origin).await {
+            // An administrator has changed the new user already: nothing the client did wrong.
+            Err(Fault::Store(StoreError::Conflict)) => Err(StoreError::Busy.into()),
+            answer => Ok(answer?),
+        }
     }
 
     /// Checks the fields against the rules, the cheap ones before anything is hashed.
@@ -123,18 +132,5 @@ impl Auth {
             epoch: 0,
             created_at,
         })
-    }
-
-    /// Stores a new user under a free name.
-    pub(super) async fn create(
-        &self,
-        user: User,
-        audit: Vec<super::model::audit::AuditEvent>,
-    ) -> Result<User, RegisterError> {
-        match self.store().create_user(user.clone(), audit).await {
-            Ok(()) => Ok(user),
-            Err(StoreError::Conflict) => Err(RegisterError::Taken),
-            Err(other) => Err(other.into()),
-        }
     }
 }

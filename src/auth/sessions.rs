@@ -5,7 +5,7 @@ use super::model::audit::{Actor, Event};
 use super::model::id::SessionId;
 use super::model::scope::known;
 use super::model::session::Session;
-use super::model::user::{SessionsAfter, UserChange, UserUpdate};
+use super::model::user::{Expect, SessionsAfter, UserChange, UserUpdate};
 use super::{Auth, Fault, Forbidden, Origin, faults};
 use crate::random::RandomError;
 use crate::store::StoreError;
@@ -60,7 +60,7 @@ impl Auth {
     ) -> Result<(), SessionsError> {
         caller.require(known::ME)?;
         let user = caller.user().id;
-        let lived = self.end_session(Actor::User(user), user, session, origin).await?;
+        let lived = self.end_session(Actor::User(user), (user, session), None, origin).await?;
         if lived { Ok(()) } else { Err(SessionsError::NotFound) }
     }
 
@@ -80,7 +80,8 @@ impl Auth {
             Ending::Others => SessionsAfter::EndAllBut(session),
             Ending::All => SessionsAfter::EndAll,
         };
-        let update = UserUpdate { change: UserChange::default(), expect_hash: None, sessions };
+        let (change, expect) = (UserChange::default(), Expect::default());
+        let update = UserUpdate { change, expect, sessions };
         let ended =
             self.event(Event::SessionsEnded, Actor::User(user), (user, Some(session)), origin)?;
         match self.store().update_user(user, update, vec![ended]).await {

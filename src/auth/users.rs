@@ -7,7 +7,8 @@ use super::model::audit::{AuditEvent, Event};
 use super::model::id::UserId;
 use super::model::scope::known;
 use super::model::session::Session;
-use super::model::user::{SessionsAfter, User, UserChange, UserUpdate};
+use super::model::user::{Expect, SessionsAfter, Standing, User, UserChange, UserUpdate};
+use super::model::username::Username;
 use super::policy::Acting;
 use super::register::{NewAccount, RegisterError};
 use super::{Auth, Fault, Forbidden, Origin, faults};
@@ -150,7 +151,8 @@ impl Auth {
     /// Makes a user; reserved names may be given this way.
     ///
     /// # Errors
-    /// `Forbidden` without the scope `users:write`, or for a role that is not the caller's to give.
+    /// `Forbidden` without the scope `users:write`, or for a role that is not the caller's to give;
+    /// `Conflict` when the caller's authority changed meanwhile.
     pub async fn add_user(
         &self,
         acting: Acting<'_>,
@@ -167,13 +169,18 @@ impl Auth {
         user.disabled = new_user.disabled;
         user.roles = new_user.roles.unwrap_or(user.roles);
         let created = self.event(Event::UserCreated, acting.actor(), (user.id, None), origin)?;
-        Ok(self.create(user, vec![created]).await?)
+        match self.store().create_user(user.clone(), standing(acting), vec![created]).await {
+            Ok(()) => Ok(user),
+            Err(StoreError::Conflict) => Err(self.taken_or_conflict(&user.username).await?),
+            Err(other) => Err(other.into()),
+        }
     }
 
     /// Changes a user; disabling and a new password end all of its sessions in the same step.
     ///
     /// # Errors
-    /// `Forbidden` for a user of more authority than the caller, or a role not the caller's to give.
+    /// `Forbidden` for a user of more authority than the caller, or a role not the caller's to give;
+    /// `Conflict` when the user's roles or the caller's authority changed meanwhile.
     pub async fn edit_user(
         &self,
         acting: Acting<'_>,
@@ -194,14 +201,15 @@ impl Auth {
         let change =
             UserChange { disabled: edit.disabled, roles: edit.roles, password_hash, ..profile };
         let sessions = if ends_all { SessionsAfter::EndAll } else { SessionsAfter::Keep };
-        let update = UserUpdate { change, expect_hash: None, sessions };
+        let update = UserUpdate { change, expect: judged(acting, &target), sessions };
         Ok(self.store().update_user(id, update, audit).await?)
     }
 
     /// Deletes a user.
     ///
     /// # Errors
-    /// `Forbidden` for a user of more authority than the caller; `LastAdmin`.
+    /// `Forbidden` for a user of more authority than the caller; `Conflict` as [`Auth::edit_user`];
+    /// `LastAdmin`.
     pub async fn remove_user(
         &self,
         acting: Acting<'_>,
@@ -212,7 +220,7 @@ impl Auth {
         let target = self.store().user(id).await?.ok_or(UsersError::NotFound)?;
         acting.may_govern(&target, &self.parts.policy.role_scopes)?;
         let deleted = self.event(Event::UserDeleted, acting.actor(), (id, None), origin)?;
-        Ok(self.store().delete_user(id, vec![deleted]).await?)
+        Ok(self.store().delete_user(id, judged(acting, &target), vec![deleted]).await?)
     }
 
     /// The live sessions of a user, oldest first.
@@ -231,7 +239,7 @@ impl Auth {
     /// Ends all sessions of a user.
     ///
     /// # Errors
-    /// `Forbidden` without the scope `users:write`.
+    /// `Forbidden` without the scope `users:write`, or when the caller's authority changed meanwhile.
     pub async fn end_user_sessions(
         &self,
         acting: Acting<'_>,
@@ -241,12 +249,22 @@ impl Auth {
         acting.require(known::USERS_WRITE)?;
         let update = UserUpdate {
             change: UserChange::default(),
-            expect_hash: None,
+            expect: Expect { actor: standing(acting), ..Expect::default() },
             sessions: SessionsAfter::EndAll,
         };
         let ended = self.event(Event::SessionsEnded, acting.actor(), (id, None), origin)?;
-        self.store().update_user(id, update, vec![ended]).await?;
-        Ok(())
+        match self.store().update_user(id, update, vec![ended]).await {
+            Ok(_) => Ok(()),
+            // Nothing of the target was judged, so it is the caller who has changed.
+            Err(StoreError::Conflict) => Err(Forbidden::Authority.into()),
+            Err(other) => Err(other.into()),
+        }
+    }
+
+    /// What a refused creation means: there are two reasons, and a taken name explains itself.
+    async fn taken_or_conflict(&self, name: &Username) -> Result<UsersError, StoreError> {
+        let is_taken = self.store().user_by_name(name).await?.is_some();
+        Ok(if is_taken { RegisterError::Taken.into() } else { UsersError::Conflict })
     }
 
     /// Whether `edit` is the caller's to make, and sound, before anything is hashed.
@@ -297,5 +315,18 @@ impl Auth {
         ];
         let events = events.into_iter().flatten();
         events.map(|event| self.event(event, acting.actor(), (id, None), origin)).collect()
+    }
+}
+
+/// What a change of `target` was allowed by: its step is refused once either has changed, or somebody who is
+/// being demoted or disabled could undo that with a request that was let in before.
+fn judged(acting: Acting<'_>, target: &User) -> Expect {
+    Expect { hash: None, roles: Some(target.roles.clone()), actor: standing(acting) }
+}
+
+fn standing(acting: Acting<'_>) -> Option<Standing> {
+    match acting {
+        Acting::User(caller) => Some(caller.user().standing()),
+        Acting::Operator(_) => None,
     }
 }

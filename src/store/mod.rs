@@ -3,7 +3,7 @@
 //! Knows the domain's records ([`crate::auth::model`]) and no engine: an engine lives in a module of its
 //! own and passes `tests/store`. Ids, times and random values come from the caller, so that a step
 //! repeated after a lost answer is recognised and answered the same. A step that fails has changed
-//! nothing, except for [`StoreError::Unknown`].
+//! nothing, except for [`StoreError::Unknown`]. A list leaves out, and logs, a record that cannot be read.
 
 pub mod codec;
 pub mod sled;
@@ -17,7 +17,7 @@ use crate::auth::model::audit::AuditEvent;
 use crate::auth::model::id::{EventId, Nonce, PostId, SessionId, UserId};
 use crate::auth::model::post::Post;
 use crate::auth::model::session::{Generation, Rotation, Session};
-use crate::auth::model::user::{User, UserUpdate};
+use crate::auth::model::user::{Expect, Standing, User, UserUpdate};
 use crate::auth::model::username::Username;
 use crate::clock::Timestamp;
 
@@ -65,6 +65,22 @@ pub struct Page<T, C> {
     pub items: Vec<T>,
     /// Where the next page starts, if there is one: pass it as `after`.
     pub next: Option<C>,
+}
+
+/// A login, as one step.
+#[derive(Clone, Debug)]
+pub struct OpenSession {
+    /// The session, whose `epoch` is the one of the user that was verified.
+    pub session: Session,
+    /// How many sessions of one user live at a time.
+    pub max_per_user: usize,
+    /// The time the request is judged at.
+    pub now: Timestamp,
+    /// Written with the session.
+    pub opened: AuditEvent,
+    /// Written if another session gives way, as its `session`. One event, which names the least recently
+    /// used, even if a lowered limit makes several give way.
+    pub on_eviction: AuditEvent,
 }
 
 /// A refresh, as one step.
@@ -130,17 +146,22 @@ pub struct SigningKeys {
 /// What every engine implements. Each method is one atomic step with a deadline.
 #[async_trait]
 pub trait Store: Send + Sync {
-    /// Inserts `user` if its name is free. The same id and name again is `Ok`.
+    /// Inserts `user`, for `actor` if there is one. The same id and name again is `Ok`.
     ///
     /// # Errors
-    /// `Conflict` when the name is another user's.
-    async fn create_user(&self, user: User, audit: Vec<AuditEvent>) -> Result<()>;
+    /// `Conflict` when the name is another user's or `actor` stands otherwise by now.
+    async fn create_user(
+        &self,
+        user: User,
+        actor: Option<Standing>,
+        audit: Vec<AuditEvent>,
+    ) -> Result<()>;
 
     /// Changes a user; all but [`SessionsAfter::Keep`](crate::auth::model::user::SessionsAfter) raise its
     /// epoch in the same write, and `EndAllBut` carries that one session over. Returns the user as changed.
     ///
     /// # Errors
-    /// `NotFound`; `Conflict` when `expect_hash` is not the stored hash or the session of `EndAllBut` does
+    /// `NotFound`; `Conflict` when something else than `expect` is stored or the session of `EndAllBut` does
     /// not live; `LastAdmin`.
     async fn update_user(
         &self,
@@ -152,8 +173,8 @@ pub trait Store: Send + Sync {
     /// Deletes the user and frees its name at once; its sessions and posts are dead meanwhile and swept later.
     ///
     /// # Errors
-    /// `NotFound`; `LastAdmin`.
-    async fn delete_user(&self, id: UserId, audit: Vec<AuditEvent>) -> Result<()>;
+    /// `NotFound`; `Conflict` when something else than `expect` is stored; `LastAdmin`.
+    async fn delete_user(&self, id: UserId, expect: Expect, audit: Vec<AuditEvent>) -> Result<()>;
 
     /// The user with this id.
     async fn user(&self, id: UserId) -> Result<Option<User>>;
@@ -169,18 +190,12 @@ pub trait Store: Send + Sync {
         limit: usize,
     ) -> Result<Page<User, String>>;
 
-    /// Opens `session`, whose `epoch` is the one of the user that was verified. The least recently used
-    /// sessions of that user beyond `max_per_user` end in the same step, and up to 64 dead ones go in passing.
+    /// Opens a session. The least recently used ones of that user beyond `max_per_user` end in the same step,
+    /// and up to 64 dead ones go in passing. The same session again is `Ok`.
     ///
     /// # Errors
     /// `Conflict` when the user is gone, disabled or of another epoch by now.
-    async fn open_session(
-        &self,
-        session: Session,
-        max_per_user: usize,
-        now: Timestamp,
-        audit: Vec<AuditEvent>,
-    ) -> Result<()>;
+    async fn open_session(&self, open: OpenSession) -> Result<()>;
 
     /// The session and its user together if a token with `nonce` lives at `now`; nothing when it has expired
     /// or ended, is of an older epoch or of a disabled user, or when the nonce is neither of its current nor
@@ -207,11 +222,13 @@ pub trait Store: Send + Sync {
     /// `NotFound` when the session has expired or ended, or its user is gone, disabled or of another epoch.
     async fn rotate(&self, rotate: Rotate) -> Result<Rotation>;
 
-    /// Ends a session; whether it lived at `now`. `audit` is written only if it did.
+    /// Ends a session, with `accepting` only if a token with that nonce lives at `now`; whether the session
+    /// lived and was ended. `audit` is written only if so.
     async fn end_session(
         &self,
         user: UserId,
         session: SessionId,
+        accepting: Option<Nonce>,
         now: Timestamp,
         audit: Vec<AuditEvent>,
     ) -> Result<bool>;
@@ -219,7 +236,7 @@ pub trait Store: Send + Sync {
     /// The sessions of `user` that live at `now`, oldest first.
     async fn sessions_of(&self, user: UserId, now: Timestamp) -> Result<Vec<Session>>;
 
-    /// Notes that the session was used at `now`; not waited for and lost at worst.
+    /// Notes that the session was used at `now`; not waited for, and lost when the store has much to do.
     fn touch_session(&self, user: UserId, session: SessionId, now: Timestamp);
 
     /// Removes at most `limit` records that are dead at `now`: expired sessions, what deleted users left,

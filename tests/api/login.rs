@@ -130,7 +130,7 @@ async fn import(server: &TestServer, name: &str, password_hash: PasswordHash) {
         password_hash,
         ..template
     };
-    server.store.create_user(user, vec![]).await.unwrap();
+    server.store.create_user(user, None, vec![]).await.unwrap();
 }
 
 #[tokio::test]

@@ -28,6 +28,7 @@ mod register;
 mod replay;
 mod sessions;
 mod signup;
+mod stale;
 mod token;
 mod unauthorized;
 mod users;

@@ -14,9 +14,9 @@ pub async fn of_64_tasks_that_register_one_name_one_wins(store: AnyStore) {
     let mut tasks = JoinSet::new();
     for _ in 0..64 {
         let (store, alice) = (Arc::clone(&store), make.user("alice"));
-        tasks.spawn(
-            async move { store.create_user(alice.clone(), vec![]).await.map(|()| alice.id) },
-        );
+        tasks.spawn(async move {
+            store.create_user(alice.clone(), None, vec![]).await.map(|()| alice.id)
+        });
     }
     let outcomes = tasks.join_all().await;
     let winners: Vec<_> = outcomes.iter().flatten().collect();
@@ -54,7 +54,7 @@ pub async fn a_login_racing_a_disabling_never_lives_on(store: AnyStore) {
         let user = make.stored_user(&store, &format!("user{round}")).await;
         let session = make.session(&user, NOW);
         let (opened, disabled) = tokio::join!(
-            store.open_session(session.clone(), 9, NOW, vec![]),
+            store.open_session(make.open(&session, 9, NOW)),
             store.update_user(user.id, disable(), vec![]),
         );
         assert!(matches!(opened, Ok(()) | Err(StoreError::Conflict)), "{opened:?}");
@@ -82,7 +82,7 @@ pub async fn two_administrators_demoting_each_other_leave_one(store: AnyStore) {
     let make = Make::new();
     let (one, other) = (make.admin("one"), make.admin("other"));
     for admin in [&one, &other] {
-        store.create_user(admin.clone(), vec![]).await.unwrap();
+        store.create_user(admin.clone(), None, vec![]).await.unwrap();
     }
     let outcomes = tokio::join!(
         store.update_user(one.id, demote(), vec![]),
@@ -99,10 +99,11 @@ pub async fn concurrent_logins_never_exceed_the_limit(store: AnyStore) {
     let alice = make.stored_user(&store, "alice").await;
     let mut tasks = JoinSet::new();
     for _ in 0..100 {
-        let (store, session) = (Arc::clone(&store), make.session(&alice, NOW));
+        let open = make.open(&make.session(&alice, NOW), 5, NOW);
+        let (store, user) = (Arc::clone(&store), alice.id);
         tasks.spawn(async move {
-            store.open_session(session.clone(), 5, NOW, vec![]).await.unwrap();
-            assert!(store.sessions_of(session.user, NOW).await.unwrap().len() <= 5);
+            store.open_session(open).await.unwrap();
+            assert!(store.sessions_of(user, NOW).await.unwrap().len() <= 5);
         });
     }
     tasks.join_all().await;

@@ -10,12 +10,14 @@ use keystile::auth::model::id::{EventId, Nonce, PostId, SessionId, UserId};
 use keystile::auth::model::post::Post;
 use keystile::auth::model::scope::{ADMIN_ROLE, Scopes};
 use keystile::auth::model::session::{Generation, Session};
-use keystile::auth::model::user::{PasswordHash, SessionsAfter, User, UserChange, UserUpdate};
+use keystile::auth::model::user::{
+    Expect, PasswordHash, SessionsAfter, User, UserChange, UserUpdate,
+};
 use keystile::auth::model::username::{NamePolicy, Username};
 use keystile::clock::Timestamp;
 use keystile::random::SeededRandom;
 use keystile::store::sled::{Durability, SledSettings, SledStore};
-use keystile::store::{Rotate, Store};
+use keystile::store::{OpenSession, Rotate, Store};
 use tempfile::TempDir;
 
 /// When the tests take place.
@@ -89,7 +91,7 @@ impl Make {
     /// A user that `store` has.
     pub async fn stored_user(&self, store: &AnyStore, name: &str) -> User {
         let user = self.user(name);
-        store.create_user(user.clone(), vec![]).await.unwrap();
+        store.create_user(user.clone(), None, vec![]).await.unwrap();
         user
     }
 
@@ -101,7 +103,7 @@ impl Make {
         opened: Timestamp,
     ) -> Session {
         let session = self.session(user, opened);
-        store.open_session(session.clone(), 100, opened, vec![]).await.unwrap();
+        store.open_session(self.open(&session, 100, opened)).await.unwrap();
         session
     }
 
@@ -119,6 +121,17 @@ impl Make {
             user_agent: None,
             current: self.generation(opened),
             replaced: None,
+        }
+    }
+
+    /// The opening of `session` at `now`.
+    pub fn open(&self, session: &Session, max_per_user: usize, now: Timestamp) -> OpenSession {
+        OpenSession {
+            session: session.clone(),
+            max_per_user,
+            now,
+            opened: self.event(Event::SessionOpened, now),
+            on_eviction: self.event(Event::SessionEvicted, now),
         }
     }
 
@@ -187,12 +200,12 @@ impl Make {
 
 /// An update that sets nothing and does `sessions`.
 pub fn only(sessions: SessionsAfter) -> UserUpdate {
-    UserUpdate { change: UserChange::default(), expect_hash: None, sessions }
+    UserUpdate { change: UserChange::default(), expect: Expect::default(), sessions }
 }
 
 /// An update by an administrator.
 pub fn set(change: UserChange, sessions: SessionsAfter) -> UserUpdate {
-    UserUpdate { change, expect_hash: None, sessions }
+    UserUpdate { change, expect: Expect::default(), sessions }
 }
 
 /// Disables a user, which ends its sessions.
@@ -205,6 +218,12 @@ pub fn disable() -> UserUpdate {
 pub fn demote() -> UserUpdate {
     let change = UserChange { roles: Some(BTreeSet::new()), ..UserChange::default() };
     set(change, SessionsAfter::Keep)
+}
+
+/// The events of that kind, oldest first.
+pub async fn noted(store: &AnyStore, event: Event) -> Vec<AuditEvent> {
+    let events = store.audit(None, usize::MAX).await.unwrap();
+    events.into_iter().filter(|noted| noted.event == event).collect()
 }
 
 /// Whether the session lives at `now`.

@@ -16,6 +16,7 @@ mod sweep;
 mod tokens;
 mod users;
 
+mod sled_corrupt;
 mod sled_directory;
 mod sled_failure;
 mod sled_kill;
@@ -47,6 +48,10 @@ macro_rules! engines {
                     an_update_sets_the_given_fields_and_no_other,
                     an_update_of_nobody_is_refused,
                     an_update_expecting_another_hash_is_refused_whole,
+                    a_deletion_expecting_another_hash_is_refused,
+                    a_change_allowed_by_roles_the_user_no_longer_has_is_refused,
+                    a_user_who_ends_all_sessions_hinders_no_change_by_others,
+                    a_change_by_somebody_whose_standing_has_changed_is_refused,
                     a_deleted_user_is_gone_and_its_name_is_free,
                     deleting_nobody_is_refused,
                     the_last_administrator_can_be_neither_disabled_nor_demoted_nor_deleted,
@@ -61,12 +66,14 @@ macro_rules! engines {
                     a_session_of_a_disabled_or_deleted_user_does_not_open,
                     an_expired_session_is_not_found,
                     ending_a_session_says_whether_it_lived,
+                    ending_for_a_token_takes_a_token_that_lives,
                     ending_all_sessions_ends_each,
                     ending_all_but_one_spares_that_one,
                     sparing_a_session_that_is_dead_is_refused,
                     enabling_a_user_revives_no_session,
                     a_deleted_users_session_is_dead_at_once,
                     the_least_recently_used_session_gives_way_at_the_limit,
+                    a_session_that_gives_way_is_noted,
                     dead_sessions_do_not_count_for_the_limit,
                     a_touch_moves_the_last_use_and_nothing_else,
                     a_touch_revives_nothing,
@@ -83,6 +90,7 @@ macro_rules! engines {
                 }
                 sweep {
                     what_lives_is_not_swept,
+                    an_expired_session_is_kept_for_seventy_seconds,
                     expired_sessions_are_swept_within_the_limit,
                     a_session_that_moved_its_deadline_is_not_swept_by_the_old_one,
                     what_a_deleted_user_left_is_swept,

@@ -1,6 +1,7 @@
 //! Steps on posts.
 
 use keystile::auth::model::post::Post;
+use keystile::auth::model::user::Expect;
 use keystile::store::{Page, StoreError};
 
 use crate::fixture::{AnyStore, Make, NOW, at};
@@ -82,7 +83,7 @@ pub async fn posts_of_a_deleted_user_are_gone_at_once(store: AnyStore) {
     for post in [&gone, &kept] {
         store.create_post(post.clone()).await.unwrap();
     }
-    store.delete_user(alice.id, vec![]).await.unwrap();
+    store.delete_user(alice.id, Expect::default(), vec![]).await.unwrap();
     assert_eq!(store.post(gone.id).await, Ok(None));
     assert_eq!(store.posts(None, 1).await, Ok(Page { items: vec![(kept, bob)], next: None }));
     assert_eq!(store.delete_post(gone.id).await, Ok(false));

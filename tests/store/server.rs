@@ -1,6 +1,7 @@
 //! Signing keys, the clock's mark, and the store's own end.
 
 use keystile::auth::model::audit::Event;
+use keystile::auth::model::user::Expect;
 use keystile::store::{KeyPurpose, SigningKeys, StoreError, StoredKey};
 
 use crate::fixture::{AnyStore, Make, NOW, at};
@@ -50,7 +51,7 @@ pub async fn a_store_knows_whether_it_has_users(store: AnyStore) {
     assert_eq!(store.has_users().await, Ok(false));
     let alice = Make::new().stored_user(&store, "alice").await;
     assert_eq!(store.has_users().await, Ok(true));
-    store.delete_user(alice.id, vec![]).await.unwrap();
+    store.delete_user(alice.id, Expect::default(), vec![]).await.unwrap();
     assert_eq!(store.has_users().await, Ok(false));
 }
 
@@ -60,7 +61,7 @@ pub async fn a_closed_store_is_unavailable(store: AnyStore) {
     store.close().await;
     assert_eq!(store.user(alice.id).await, Err(StoreError::Unavailable));
     assert_eq!(store.users(String::new(), None, 9).await, Err(StoreError::Unavailable));
-    let refused = store.create_user(make.user("bob"), vec![]).await;
+    let refused = store.create_user(make.user("bob"), None, vec![]).await;
     assert_eq!(refused, Err(StoreError::Unavailable));
     assert_eq!(store.sweep(NOW, 9).await, Err(StoreError::Unavailable));
     store.touch_session(alice.id, make.session(&alice, NOW).id, NOW);

@@ -2,10 +2,10 @@
 
 use keystile::auth::model::audit::Event;
 use keystile::auth::model::session::Session;
-use keystile::auth::model::user::{SessionsAfter, User, UserChange};
+use keystile::auth::model::user::{Expect, SessionsAfter, User, UserChange};
 use keystile::store::StoreError;
 
-use crate::fixture::{AnyStore, IDLE, Make, NOW, at, disable, lives, only, set};
+use crate::fixture::{AnyStore, GRACE, IDLE, Make, NOW, at, disable, lives, noted, only, set};
 
 pub async fn a_session_opens_and_is_found_with_its_user(store: AnyStore) {
     let make = Make::new();
@@ -21,7 +21,7 @@ pub async fn a_session_opened_again_is_the_same_one(store: AnyStore) {
     let make = Make::new();
     let alice = make.stored_user(&store, "alice").await;
     let session = make.stored_session(&store, &alice, NOW).await;
-    assert_eq!(store.open_session(session.clone(), 1, NOW, vec![]).await, Ok(()));
+    assert_eq!(store.open_session(make.open(&session, 1, NOW)).await, Ok(()));
     assert_eq!(store.sessions_of(alice.id, NOW).await, Ok(vec![session]));
 }
 
@@ -30,10 +30,10 @@ pub async fn a_session_of_another_epoch_does_not_open(store: AnyStore) {
     let alice = make.stored_user(&store, "alice").await;
     let session = make.session(&alice, NOW);
     let alice = store.update_user(alice.id, only(SessionsAfter::EndAll), vec![]).await.unwrap();
-    let refused = store.open_session(session.clone(), 9, NOW, vec![]).await;
+    let refused = store.open_session(make.open(&session, 9, NOW)).await;
     assert_eq!(refused, Err(StoreError::Conflict));
     let session = Session { epoch: alice.epoch, ..session };
-    assert_eq!(store.open_session(session, 9, NOW, vec![]).await, Ok(()));
+    assert_eq!(store.open_session(make.open(&session, 9, NOW)).await, Ok(()));
 }
 
 pub async fn a_session_of_a_disabled_or_deleted_user_does_not_open(store: AnyStore) {
@@ -41,10 +41,10 @@ pub async fn a_session_of_a_disabled_or_deleted_user_does_not_open(store: AnySto
     let alice = make.stored_user(&store, "alice").await;
     let disabled = store.update_user(alice.id, disable(), vec![]).await.unwrap();
     let session = make.session(&disabled, NOW);
-    let refused = store.open_session(session.clone(), 9, NOW, vec![]).await;
+    let refused = store.open_session(make.open(&session, 9, NOW)).await;
     assert_eq!(refused, Err(StoreError::Conflict));
-    store.delete_user(alice.id, vec![]).await.unwrap();
-    let refused = store.open_session(session, 9, NOW, vec![]).await;
+    store.delete_user(alice.id, Expect::default(), vec![]).await.unwrap();
+    let refused = store.open_session(make.open(&session, 9, NOW)).await;
     assert_eq!(refused, Err(StoreError::Conflict));
 }
 
@@ -66,14 +66,34 @@ pub async fn ending_a_session_says_whether_it_lived(store: AnyStore) {
     let session = make.stored_session(&store, &alice, NOW).await;
     let end = async |session: &Session, now| {
         let audit = vec![make.event(Event::SessionEnded, now)];
-        store.end_session(session.user, session.id, now, audit).await.unwrap()
+        store.end_session(session.user, session.id, None, now, audit).await.unwrap()
     };
     assert!(end(&session, NOW).await);
     assert!(!lives(&store, &session, NOW).await);
     assert!(!end(&session, NOW).await);
     let expired = make.stored_session(&store, &alice, NOW).await;
     assert!(!end(&expired, NOW.after(IDLE)).await);
-    assert_eq!(store.audit(None, 9).await.unwrap().len(), 1);
+    assert_eq!(noted(&store, Event::SessionEnded).await.len(), 1);
+}
+
+pub async fn ending_for_a_token_takes_a_token_that_lives(store: AnyStore) {
+    let make = Make::new();
+    let alice = make.stored_user(&store, "alice").await;
+    let session = make.stored_session(&store, &alice, NOW).await;
+    let _ = store.rotate(make.rotate(&session, NOW)).await.unwrap();
+    let end = async |nonce, now| {
+        let audit = vec![make.event(Event::SessionEnded, now)];
+        store.end_session(alice.id, session.id, Some(nonce), now, audit).await.unwrap()
+    };
+    let replaced = session.current.access;
+    assert!(!end(make.nonce(), NOW).await);
+    assert!(!end(replaced, NOW.after(GRACE)).await);
+    assert!(lives(&store, &session, NOW).await);
+    assert_eq!(noted(&store, Event::SessionEnded).await, []);
+    assert!(end(replaced, NOW).await);
+    assert!(!lives(&store, &session, NOW).await);
+    assert_eq!(noted(&store, Event::SessionEnded).await.len(), 1);
+    assert!(!end(replaced, NOW).await);
 }
 
 pub async fn ending_all_sessions_ends_each(store: AnyStore) {
@@ -85,7 +105,7 @@ pub async fn ending_all_sessions_ends_each(store: AnyStore) {
     assert!(!lives(&store, &one, NOW).await);
     assert!(!lives(&store, &other, NOW).await);
     assert_eq!(store.sessions_of(alice.id, NOW).await, Ok(vec![]));
-    assert_eq!(store.end_session(alice.id, one.id, NOW, vec![]).await, Ok(false));
+    assert_eq!(store.end_session(alice.id, one.id, None, NOW, vec![]).await, Ok(false));
 }
 
 pub async fn ending_all_but_one_spares_that_one(store: AnyStore) {
@@ -127,17 +147,17 @@ pub async fn a_deleted_users_session_is_dead_at_once(store: AnyStore) {
     let make = Make::new();
     let alice = make.stored_user(&store, "alice").await;
     let session = make.stored_session(&store, &alice, NOW).await;
-    store.delete_user(alice.id, vec![]).await.unwrap();
+    store.delete_user(alice.id, Expect::default(), vec![]).await.unwrap();
     assert!(!lives(&store, &session, NOW).await);
     assert_eq!(store.sessions_of(alice.id, NOW).await, Ok(vec![]));
-    assert_eq!(store.end_session(alice.id, session.id, NOW, vec![]).await, Ok(false));
+    assert_eq!(store.end_session(alice.id, session.id, None, NOW, vec![]).await, Ok(false));
 }
 
 async fn three_of_three(store: &AnyStore, make: &Make, user: &User) -> [Session; 3] {
     let mut sessions = [0, 1, 2].map(|secs| make.session(user, at(secs)));
     sessions.reverse();
     for session in &sessions {
-        store.open_session(session.clone(), 3, at(3), vec![]).await.unwrap();
+        store.open_session(make.open(session, 3, at(3))).await.unwrap();
     }
     sessions.reverse();
     sessions
@@ -148,13 +168,29 @@ pub async fn the_least_recently_used_session_gives_way_at_the_limit(store: AnySt
     let alice = make.stored_user(&store, "alice").await;
     let [oldest, middle, newest] = three_of_three(&store, &make, &alice).await;
     store.touch_session(alice.id, oldest.id, at(10));
-    store.open_session(make.session(&alice, at(11)), 3, at(11), vec![]).await.unwrap();
+    store.open_session(make.open(&make.session(&alice, at(11)), 3, at(11))).await.unwrap();
     assert!(lives(&store, &oldest, at(11)).await);
     assert!(!lives(&store, &middle, at(11)).await);
     assert!(lives(&store, &newest, at(11)).await);
     assert_eq!(store.sessions_of(alice.id, at(11)).await.unwrap().len(), 3);
-    store.open_session(make.session(&alice, at(12)), 1, at(12), vec![]).await.unwrap();
+    store.open_session(make.open(&make.session(&alice, at(12)), 1, at(12))).await.unwrap();
     assert_eq!(store.sessions_of(alice.id, at(12)).await.unwrap().len(), 1);
+}
+
+pub async fn a_session_that_gives_way_is_noted(store: AnyStore) {
+    let make = Make::new();
+    let alice = make.stored_user(&store, "alice").await;
+    let [oldest, middle, _] = three_of_three(&store, &make, &alice).await;
+    assert_eq!(noted(&store, Event::SessionEvicted).await, []);
+    let open = make.open(&make.session(&alice, at(4)), 3, at(4));
+    store.open_session(open.clone()).await.unwrap();
+    store.open_session(open).await.unwrap();
+    let open = make.open(&make.session(&alice, at(5)), 1, at(5));
+    store.open_session(open).await.unwrap();
+    let events = noted(&store, Event::SessionEvicted).await;
+    let named: Vec<_> = events.iter().filter_map(|event| event.session).collect();
+    assert_eq!(named, [oldest.id, middle.id], "one event for each login that had others give way");
+    assert_eq!(noted(&store, Event::SessionOpened).await.len(), 5);
 }
 
 pub async fn dead_sessions_do_not_count_for_the_limit(store: AnyStore) {
@@ -164,7 +200,7 @@ pub async fn dead_sessions_do_not_count_for_the_limit(store: AnyStore) {
     let update = only(SessionsAfter::EndAllBut(ended.id));
     let alice = store.update_user(alice.id, update, vec![]).await.unwrap();
     for _ in 0..2 {
-        store.open_session(make.session(&alice, at(5)), 3, at(5), vec![]).await.unwrap();
+        store.open_session(make.open(&make.session(&alice, at(5)), 3, at(5))).await.unwrap();
     }
     assert!(lives(&store, &ended, at(5)).await);
     assert_eq!(store.sessions_of(alice.id, at(5)).await.unwrap().len(), 3);
@@ -185,7 +221,7 @@ pub async fn a_touch_revives_nothing(store: AnyStore) {
     let make = Make::new();
     let alice = make.stored_user(&store, "alice").await;
     let session = make.stored_session(&store, &alice, NOW).await;
-    store.end_session(alice.id, session.id, NOW, vec![]).await.unwrap();
+    store.end_session(alice.id, session.id, None, NOW, vec![]).await.unwrap();
     store.touch_session(alice.id, session.id, at(1));
     store.heartbeat(at(1)).await.unwrap();
     assert!(!lives(&store, &session, at(1)).await);

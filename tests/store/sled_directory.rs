@@ -15,7 +15,7 @@ use crate::fixture::{Make, settings};
 async fn closed_store() -> TempDir {
     let directory = tempfile::tempdir().unwrap();
     let store = SledStore::open(&settings(directory.path())).unwrap();
-    store.create_user(Make::new().user("alice"), vec![]).await.unwrap();
+    store.create_user(Make::new().user("alice"), None, vec![]).await.unwrap();
     store.close().await;
     directory
 }
@@ -90,8 +90,8 @@ async fn a_store_that_was_dropped_reopens_with_everything() {
     for round in 0..5 {
         let store = SledStore::open(&settings(directory.path())).unwrap();
         let user = Make::seeded(round + 2).user(&format!("user{round}"));
-        store.create_user(user, vec![]).await.unwrap();
-        store.create_user(alice.clone(), vec![]).await.unwrap();
+        store.create_user(user, None, vec![]).await.unwrap();
+        store.create_user(alice.clone(), None, vec![]).await.unwrap();
         let page = store.users(String::new(), None, 9).await.unwrap();
         assert_eq!(page.items.len() as u64, round + 2);
     }
@@ -105,7 +105,7 @@ async fn what_is_queued_at_the_end_is_done() {
     let mut tasks = tokio::task::JoinSet::new();
     for number in 0..500 {
         let (store, user) = (store.clone(), make.user(&format!("user{number}")));
-        tasks.spawn(async move { store.create_user(user, vec![]).await });
+        tasks.spawn(async move { store.create_user(user, None, vec![]).await });
     }
     tokio::task::yield_now().await;
     store.close().await;

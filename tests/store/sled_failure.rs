@@ -5,11 +5,12 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
+use keystile::auth::model::user::Expect;
 use keystile::store::sled::{SledSettings, SledStore};
 use keystile::store::{Store, StoreError};
 use tokio::task::JoinSet;
 
-use crate::fixture::{AnyStore, Make, NOW, demote, settings};
+use crate::fixture::{AnyStore, Make, NOW, at, demote, settings};
 
 /// Names the directory to the test that plays the child.
 const CHILD: &str = "KEYSTILE_TEST_FAILING_DISK";
@@ -23,7 +24,7 @@ async fn a_full_queue_is_busy_and_what_it_refuses_is_not_done() {
     // Spawned on one thread they are all queued before any is answered.
     for number in 0..20_000 {
         let (store, user) = (Arc::clone(&store), make.user(&format!("user{number}")));
-        tasks.spawn(async move { (user.id, store.create_user(user, vec![]).await) });
+        tasks.spawn(async move { (user.id, store.create_user(user, None, vec![]).await) });
     }
     let mut refused = 0;
     for (id, outcome) in tasks.join_all().await {
@@ -42,6 +43,19 @@ async fn a_full_queue_is_busy_and_what_it_refuses_is_not_done() {
 }
 
 #[tokio::test]
+async fn touches_leave_room_in_the_queue_for_what_is_waited_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let store: AnyStore = Arc::new(SledStore::open(&settings(directory.path())).unwrap());
+    let make = Make::new();
+    let alice = make.stored_user(&store, "alice").await;
+    let session = make.stored_session(&store, &alice, NOW).await;
+    for second in 0..20_000 {
+        store.touch_session(alice.id, session.id, at(second));
+    }
+    assert_eq!(store.heartbeat(NOW).await, Ok(()));
+}
+
+#[tokio::test]
 async fn below_the_floor_nothing_grows_but_everything_can_end() {
     let directory = tempfile::tempdir().unwrap();
     let make = Make::new();
@@ -49,25 +63,25 @@ async fn below_the_floor_nothing_grows_but_everything_can_end() {
     let session = make.session(&alice, NOW);
     let post = make.post(&alice, NOW);
     let store = SledStore::open(&settings(directory.path())).unwrap();
-    store.create_user(root.clone(), vec![]).await.unwrap();
-    store.create_user(alice.clone(), vec![]).await.unwrap();
-    store.open_session(session.clone(), 9, NOW, vec![]).await.unwrap();
+    store.create_user(root.clone(), None, vec![]).await.unwrap();
+    store.create_user(alice.clone(), None, vec![]).await.unwrap();
+    store.open_session(make.open(&session, 9, NOW)).await.unwrap();
     store.create_post(post.clone()).await.unwrap();
     store.close().await;
 
     let full = SledSettings { min_free_bytes: u64::MAX, ..settings(directory.path()) };
     let store = SledStore::open(&full).unwrap();
     let another = make.session(&alice, NOW);
-    assert_eq!(store.create_user(make.user("bob"), vec![]).await, Err(StoreError::DiskFull));
-    assert_eq!(store.open_session(another, 9, NOW, vec![]).await, Err(StoreError::DiskFull));
+    assert_eq!(store.create_user(make.user("bob"), None, vec![]).await, Err(StoreError::DiskFull));
+    assert_eq!(store.open_session(make.open(&another, 9, NOW)).await, Err(StoreError::DiskFull));
     assert_eq!(store.create_post(make.post(&alice, NOW)).await, Err(StoreError::DiskFull));
     let longer = store.update_post(post.id, String::new(), "x".repeat(3000), NOW).await;
     assert_eq!(longer, Err(StoreError::DiskFull));
 
     assert!(store.rotate(make.rotate(&session, NOW)).await.is_ok());
-    assert_eq!(store.end_session(alice.id, session.id, NOW, vec![]).await, Ok(true));
+    assert_eq!(store.end_session(alice.id, session.id, None, NOW, vec![]).await, Ok(true));
     assert!(store.update_user(alice.id, demote(), vec![]).await.is_ok());
-    assert_eq!(store.delete_user(alice.id, vec![]).await, Ok(()));
+    assert_eq!(store.delete_user(alice.id, Expect::default(), vec![]).await, Ok(()));
     assert!(store.sweep(NOW, 100).await.unwrap() > 0);
     assert_eq!(store.heartbeat(NOW).await, Ok(()));
 }
@@ -103,7 +117,7 @@ async fn until_the_disk_fails() {
     let store = SledStore::open(&settings(path.as_ref())).unwrap();
     let make = Make::new();
     let alice = make.user("alice");
-    store.create_user(alice.clone(), vec![]).await.unwrap();
+    store.create_user(alice.clone(), None, vec![]).await.unwrap();
     let error = loop {
         let mut post = make.post(&alice, NOW);
         post.content = "x".repeat(3000);

@@ -73,9 +73,9 @@ async fn until_it_is_killed() {
     let make = Make::seeded(seed.parse().unwrap());
     for number in 0.. {
         let user = make.user(&format!("user{seed}-{number}"));
-        store.create_user(user.clone(), vec![]).await.unwrap();
+        store.create_user(user.clone(), None, vec![]).await.unwrap();
         let session = make.session(&user, NOW);
-        store.open_session(session, 9, NOW, vec![]).await.unwrap();
+        store.open_session(make.open(&session, 9, NOW)).await.unwrap();
         println!("\nok {}", user.id);
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use keystile::auth::model::audit::Event;
+use keystile::auth::model::user::Expect;
 use keystile::clock::Timestamp;
 
 use crate::fixture::{AnyStore, IDLE, Make, NOW, at, disable, lives};
@@ -24,6 +25,15 @@ pub async fn what_lives_is_not_swept(store: AnyStore) {
     assert_eq!(store.sweep(last, 100).await, Ok(0));
     assert!(lives(&store, &session, last).await);
     assert!(store.post(post.id).await.unwrap().is_some());
+}
+
+pub async fn an_expired_session_is_kept_for_seventy_seconds(store: AnyStore) {
+    let make = Make::new();
+    let alice = make.stored_user(&store, "alice").await;
+    make.stored_session(&store, &alice, NOW).await;
+    let deadline = IDLE.as_secs();
+    assert_eq!(store.sweep(at(deadline + 69), 100).await, Ok(0));
+    assert_eq!(store.sweep(at(deadline + 70), 100).await, Ok(1));
 }
 
 pub async fn expired_sessions_are_swept_within_the_limit(store: AnyStore) {
@@ -63,7 +73,7 @@ pub async fn what_a_deleted_user_left_is_swept(store: AnyStore) {
             store.create_post(make.post(user, NOW)).await.unwrap();
         }
     }
-    store.delete_user(alice.id, vec![]).await.unwrap();
+    store.delete_user(alice.id, Expect::default(), vec![]).await.unwrap();
     let mut removed = 0;
     loop {
         let more = store.sweep(NOW, 4).await.unwrap();
@@ -83,7 +93,7 @@ pub async fn audit_events_are_kept_for_ninety_days(store: AnyStore) {
     let alice = make.user("alice");
     let (old, young) =
         (make.event(Event::UserCreated, NOW), make.event(Event::UserDisabled, at(1)));
-    store.create_user(alice.clone(), vec![old]).await.unwrap();
+    store.create_user(alice.clone(), None, vec![old]).await.unwrap();
     store.update_user(alice.id, disable(), vec![young.clone()]).await.unwrap();
     let days = Duration::from_secs(90 * 24 * 60 * 60);
     assert_eq!(store.sweep(NOW.after(days), 100).await, Ok(0));

@@ -2,10 +2,10 @@
 
 use keystile::auth::model::audit::Event;
 use keystile::auth::model::session::{Rotation, Session};
-use keystile::auth::model::user::SessionsAfter;
+use keystile::auth::model::user::{Expect, SessionsAfter};
 use keystile::store::{Rotate, StoreError};
 
-use crate::fixture::{AnyStore, GRACE, IDLE, Make, NOW, at, disable, lives, only};
+use crate::fixture::{AnyStore, GRACE, IDLE, Make, NOW, at, disable, lives, noted, only};
 
 /// The session after `rotate`, which must succeed.
 async fn rotated(store: &AnyStore, rotate: Rotate) -> Session {
@@ -54,14 +54,13 @@ pub async fn a_used_up_token_ends_the_session_and_is_noted(store: AnyStore) {
     let alice = make.stored_user(&store, "alice").await;
     let first = make.stored_session(&store, &alice, NOW).await;
     let second = rotated(&store, make.rotate(&first, NOW)).await;
-    assert_eq!(store.audit(None, 9).await, Ok(vec![]));
+    assert_eq!(noted(&store, Event::RefreshReused).await, []);
     let after = NOW.after(GRACE);
     assert_eq!(store.rotate(make.rotate(&first, after)).await, Ok(Rotation::Reused));
     assert!(!lives(&store, &second, after).await);
     let refused = store.rotate(make.rotate(&second, after)).await;
     assert_eq!(refused, Err(StoreError::NotFound));
-    let noted = store.audit(None, 9).await.unwrap();
-    assert_eq!(noted.iter().map(|event| event.event).collect::<Vec<_>>(), [Event::RefreshReused]);
+    assert_eq!(noted(&store, Event::RefreshReused).await.len(), 1);
 }
 
 pub async fn a_rotation_repeated_after_a_lost_answer_is_the_same(store: AnyStore) {
@@ -85,12 +84,12 @@ pub async fn a_dead_session_does_not_rotate(store: AnyStore) {
     let alice = store.update_user(alice.id, only(SessionsAfter::EndAll), vec![]).await.unwrap();
     refused(&session, NOW).await;
     let session = make.stored_session(&store, &alice, NOW).await;
-    store.end_session(alice.id, session.id, NOW, vec![]).await.unwrap();
+    store.end_session(alice.id, session.id, None, NOW, vec![]).await.unwrap();
     refused(&session, NOW).await;
     let session = make.stored_session(&store, &alice, NOW).await;
     store.update_user(alice.id, disable(), vec![]).await.unwrap();
     refused(&session, NOW).await;
-    store.delete_user(alice.id, vec![]).await.unwrap();
+    store.delete_user(alice.id, Expect::default(), vec![]).await.unwrap();
     refused(&session, NOW).await;
 }
 

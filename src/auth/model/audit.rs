@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::id::{EventId, SessionId, UserId};
 use crate::clock::Timestamp;
 
-/// What happened.
+/// What happened. Stored by position: a new one goes to the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
     /// A user was registered or added.
@@ -16,7 +16,7 @@ pub enum Event {
     UserUpdated,
     /// A user's roles were changed.
     RolesChanged,
-    /// A user was disabled or enabled.
+    /// A user was disabled.
     UserDisabled,
     /// A user was enabled again.
     UserEnabled,
@@ -26,7 +26,7 @@ pub enum Event {
     PasswordChanged,
     /// A login opened a session.
     SessionOpened,
-    /// A session was ended by logout or revocation.
+    /// One session was ended: by logout, by revocation, or by its owner from another session.
     SessionEnded,
     /// Several sessions of a user were ended at once.
     SessionsEnded,
@@ -34,6 +34,8 @@ pub enum Event {
     RefreshReused,
     /// The signing keys were made or changed.
     KeysChanged,
+    /// A login ended the least recently used session, because the user had as many as may be.
+    SessionEvicted,
 }
 
 impl Event {
@@ -53,6 +55,7 @@ impl Event {
             Self::SessionsEnded => "sessions_ended",
             Self::RefreshReused => "refresh_reused",
             Self::KeysChanged => "keys_changed",
+            Self::SessionEvicted => "session_evicted",
         }
     }
 }

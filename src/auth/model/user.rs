@@ -82,6 +82,40 @@ impl User {
     pub fn is_active_admin(&self) -> bool {
         !self.disabled && self.roles.contains(ADMIN_ROLE)
     }
+
+    /// What this user's authority rests on as of now.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        let Self { id, epoch, disabled, .. } = *self;
+        Standing { id, epoch, disabled, roles: self.roles.clone() }
+    }
+}
+
+/// What a user's authority rests on. It changes when the user is disabled, gets other roles or loses all
+/// sessions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Whose it is.
+    pub id: UserId,
+    /// The user's epoch.
+    pub epoch: u64,
+    /// Whether the user is disabled.
+    pub disabled: bool,
+    /// The user's roles.
+    pub roles: BTreeSet<String>,
+}
+
+/// What a change was decided by, for the step to compare with what is stored by then: whoever asks has
+/// read, judged and perhaps hashed before, and others go on meanwhile.
+#[derive(Clone, Debug, Default)]
+pub struct Expect {
+    /// The user's hash, which was verified.
+    pub hash: Option<PasswordHash>,
+    /// The user's roles, by which the change was allowed. Not the whole standing: its epoch is the user's
+    /// own to raise, who could keep everybody else from changing anything that way.
+    pub roles: Option<BTreeSet<String>>,
+    /// Who asks.
+    pub actor: Option<Standing>,
 }
 
 /// The fields to set; `None` leaves one as it is.
@@ -136,8 +170,8 @@ pub enum SessionsAfter {
 pub struct UserUpdate {
     /// The fields to set.
     pub change: UserChange,
-    /// The hash that was verified before; another one stored by now makes the step a conflict.
-    pub expect_hash: Option<PasswordHash>,
+    /// What it was decided by; anything else stored by now makes the step a conflict.
+    pub expect: Expect,
     /// What becomes of the sessions.
     pub sessions: SessionsAfter,
 }

@@ -32,12 +32,12 @@ use self::database::Database;
 use self::room::Room;
 use self::staged::Staged;
 use self::writer::{Command, Job, QUEUE_MAX, Writer};
-use super::{Page, Result, Rotate, SigningKeys, Store, StoreError, StoredKey};
+use super::{OpenSession, Page, Result, Rotate, SigningKeys, Store, StoreError, StoredKey};
 use crate::auth::model::audit::AuditEvent;
 use crate::auth::model::id::{EventId, Nonce, PostId, SessionId, UserId};
 use crate::auth::model::post::Post;
 use crate::auth::model::session::{Rotation, Session};
-use crate::auth::model::user::{User, UserUpdate};
+use crate::auth::model::user::{Expect, Standing, User, UserUpdate};
 use crate::auth::model::username::Username;
 use crate::clock::Timestamp;
 
@@ -135,8 +135,13 @@ impl Drop for SledStore {
 
 #[async_trait]
 impl Store for SledStore {
-    async fn create_user(&self, user: User, audit: Vec<AuditEvent>) -> Result<()> {
-        self.change(move |staged| users::create(staged, &user, &audit)).await
+    async fn create_user(
+        &self,
+        user: User,
+        actor: Option<Standing>,
+        audit: Vec<AuditEvent>,
+    ) -> Result<()> {
+        self.change(move |staged| users::create(staged, &user, actor.as_ref(), &audit)).await
     }
 
     async fn update_user(
@@ -148,8 +153,8 @@ impl Store for SledStore {
         self.change(move |staged| users::update(staged, id, update, &audit)).await
     }
 
-    async fn delete_user(&self, id: UserId, audit: Vec<AuditEvent>) -> Result<()> {
-        self.change(move |staged| users::delete(staged, id, &audit)).await
+    async fn delete_user(&self, id: UserId, expect: Expect, audit: Vec<AuditEvent>) -> Result<()> {
+        self.change(move |staged| users::delete(staged, id, &expect, &audit)).await
     }
 
     async fn user(&self, id: UserId) -> Result<Option<User>> {
@@ -169,14 +174,8 @@ impl Store for SledStore {
         self.list(move |database| read::users(database, &prefix, after.as_deref(), limit)).await
     }
 
-    async fn open_session(
-        &self,
-        session: Session,
-        max_per_user: usize,
-        now: Timestamp,
-        audit: Vec<AuditEvent>,
-    ) -> Result<()> {
-        self.change(move |staged| sessions::open(staged, &session, max_per_user, now, &audit)).await
+    async fn open_session(&self, open: OpenSession) -> Result<()> {
+        self.change(move |staged| sessions::open(staged, open)).await
     }
 
     async fn session_for(
@@ -207,10 +206,12 @@ impl Store for SledStore {
         &self,
         user: UserId,
         session: SessionId,
+        accepting: Option<Nonce>,
         now: Timestamp,
         audit: Vec<AuditEvent>,
     ) -> Result<bool> {
-        self.change(move |staged| sessions::end(staged, user, session, now, &audit)).await
+        self.change(move |staged| sessions::end(staged, (user, session), accepting, now, &audit))
+            .await
     }
 
     async fn sessions_of(&self, user: UserId, now: Timestamp) -> Result<Vec<Session>> {
@@ -218,7 +219,10 @@ impl Store for SledStore {
     }
 
     fn touch_session(&self, user: UserId, session: SessionId, now: Timestamp) {
-        // Lost when the queue is full or closed, and when it cannot be written: only a date is late.
+        // Only a date is late when it is lost: it must not take the place of a step that somebody waits for.
+        if self.queue.capacity() < QUEUE_MAX / 2 {
+            return;
+        }
         drop(self.enqueue(Box::new(move |staged| {
             drop(staged.run(|staged| sessions::touch(staged, user, session, now)));
             Box::new(drop)

@@ -13,7 +13,7 @@ use crate::auth::model::session::Session;
 use crate::auth::model::user::User;
 use crate::auth::model::username::Username;
 use crate::clock::Timestamp;
-use crate::store::{Page, Result, SigningKeys, codec};
+use crate::store::{Page, Result, SigningKeys, StoreError, codec};
 
 /// [`Store::user`](crate::store::Store::user).
 pub(super) fn user(database: &Database, id: UserId) -> Result<Option<User>> {
@@ -85,7 +85,7 @@ pub(super) fn sessions_of(
         let id = key.get(16..).and_then(|id| id.try_into().ok()).map(SessionId::from_bytes);
         // Read anew with its user, for the same reason as a single one.
         if let Some(id) = id
-            && let Some((session, _)) = session(database, user_id, id, now)?
+            && let Some((session, _)) = skip_corrupt(session(database, user_id, id, now))?
         {
             live.push(session);
         }
@@ -128,7 +128,9 @@ pub(super) fn audit(
         None => Range::all(),
     };
     let events = database.scan(Table::Audit, &range);
-    events.take(limit).map(|entry| decode(Table::Audit, entry)).collect()
+    let readable =
+        events.filter_map(|entry| skip_corrupt(decode(Table::Audit, entry).map(Some)).transpose());
+    readable.take(limit).collect()
 }
 
 /// [`Store::signing_keys`](crate::store::Store::signing_keys).
@@ -139,6 +141,17 @@ pub(super) fn signing_keys(database: &Database) -> Result<SigningKeys> {
 /// [`Store::clock_mark`](crate::store::Store::clock_mark).
 pub(super) fn clock_mark(database: &Database) -> Result<Option<Timestamp>> {
     database.record(Table::Meta, meta::CLOCK)
+}
+
+/// What was read for a list, nothing if it is corrupt: one bad record must not deny all the others.
+pub(super) fn skip_corrupt<T>(read: Result<Option<T>>) -> Result<Option<T>> {
+    match read {
+        Err(StoreError::Corrupt { table, key }) => {
+            tracing::error!(table, key, "a record cannot be read");
+            Ok(None)
+        }
+        read => read,
+    }
 }
 
 fn decode<T: DeserializeOwned>(table: Table, entry: Result<(IVec, IVec)>) -> Result<T> {
@@ -157,7 +170,7 @@ fn page<T, C>(
     cursor: impl Fn(&T) -> C,
 ) -> Result<Page<T, C>> {
     let mut items = rows
-        .filter_map(Result::transpose)
+        .filter_map(|row| skip_corrupt(row).transpose())
         .take(limit.saturating_add(1))
         .collect::<Result<Vec<T>>>()?;
     let next = if items.len() > limit {

@@ -1,28 +1,25 @@
 //! Steps on sessions. Each keeps the expiry index in agreement with the sessions.
 
+use super::database::Entry;
 use super::keys::{self, Range, Table};
+use super::read::skip_corrupt;
 use super::staged::Staged;
 use crate::auth::model::audit::AuditEvent;
-use crate::auth::model::id::{SessionId, UserId};
+use crate::auth::model::id::{Nonce, SessionId, UserId};
 use crate::auth::model::session::{Rotation, Session};
 use crate::auth::model::user::User;
 use crate::clock::Timestamp;
-use crate::store::{Result, Rotate, StoreError, codec};
+use crate::store::{OpenSession, Result, Rotate, StoreError, codec};
 
 /// How many dead sessions of a user a login removes in passing.
 const DEAD_MAX: usize = 64;
 
 /// [`Store::open_session`](crate::store::Store::open_session).
-pub(super) fn open(
-    staged: &mut Staged<'_>,
-    session: &Session,
-    max_per_user: usize,
-    now: Timestamp,
-    audit: &[AuditEvent],
-) -> Result<()> {
+pub(super) fn open(staged: &mut Staged<'_>, open: OpenSession) -> Result<()> {
+    let OpenSession { session, max_per_user, now, opened, on_eviction } = open;
     staged.require_room()?;
     let user = user(staged, session.user)?.ok_or(StoreError::Conflict)?;
-    if !admits(&user, session) {
+    if !admits(&user, &session) {
         return Err(StoreError::Conflict);
     }
     if staged.contains(Table::Session, &keys::session(session.user, session.id))? {
@@ -35,8 +32,11 @@ pub(super) fn open(
     for ended in live.iter().take(beyond).chain(dead.iter().take(DEAD_MAX)) {
         remove(staged, ended);
     }
-    write(staged, session)?;
-    staged.audit(audit)
+    if let Some(evicted) = live.iter().take(beyond).next() {
+        staged.audit(&[AuditEvent { session: Some(evicted.id), ..on_eviction }])?;
+    }
+    write(staged, &session)?;
+    staged.audit(&[opened])
 }
 
 /// [`Store::rotate`](crate::store::Store::rotate).
@@ -66,12 +66,13 @@ pub(super) fn rotate(staged: &mut Staged<'_>, rotate: Rotate) -> Result<Rotation
 /// [`Store::end_session`](crate::store::Store::end_session).
 pub(super) fn end(
     staged: &mut Staged<'_>,
-    id: UserId,
-    session: SessionId,
+    (id, session): (UserId, SessionId),
+    accepting: Option<Nonce>,
     now: Timestamp,
     audit: &[AuditEvent],
 ) -> Result<bool> {
-    let Some(session) = find(staged, id, session)? else {
+    let accepts = |session: &Session| accepting.is_none_or(|nonce| session.accepts(nonce, now));
+    let Some(session) = find(staged, id, session)?.filter(accepts) else {
         return Ok(false);
     };
     remove(staged, &session);
@@ -129,5 +130,6 @@ fn find(staged: &Staged<'_>, user: UserId, session: SessionId) -> Result<Option<
 
 fn all_of(staged: &Staged<'_>, user: &User) -> Result<Vec<Session>> {
     let found = staged.scan(Table::Session, &Range::prefix(&user.id.to_bytes()), usize::MAX)?;
-    found.iter().map(|(key, value)| codec::decode(Table::Session.name(), key, value)).collect()
+    let decode = |(key, value): &Entry| codec::decode(Table::Session.name(), key, value);
+    found.iter().filter_map(|entry| skip_corrupt(decode(entry).map(Some)).transpose()).collect()
 }

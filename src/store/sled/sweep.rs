@@ -9,8 +9,9 @@ use crate::store::{Result, StoreError, codec};
 
 /// How long audit events are kept: 90 days.
 const AUDIT_KEPT_MS: u64 = 90 * 24 * 60 * 60 * 1000;
-/// How long an expired session stays, so that no clock that is a little behind can miss it.
-const MARGIN_MS: u64 = 60 * 1000;
+/// How long an expired session stays, so that no clock that is a little behind can miss it: a minute, and
+/// twice the 5 s that a token's times may be off.
+const MARGIN_MS: u64 = 70 * 1000;
 
 /// [`Store::sweep`](crate::store::Store::sweep).
 pub(super) fn sweep(staged: &mut Staged<'_>, now: Timestamp, limit: usize) -> Result<usize> {
@@ -32,9 +33,11 @@ fn expired_sessions(staged: &mut Staged<'_>, now: Timestamp, limit: usize) -> Re
             }
             // It ended, or moved on under another entry.
             Ok(_) => staged.remove(Table::Expiry, entry.clone()),
-            // One bad record must not stop the sweep for ever.
+            // One bad record must not stop the sweep for ever. It goes with its entry, without which it
+            // would stay; had its deadline moved, the entry would have moved too.
             Err(StoreError::Corrupt { table, key }) => {
-                tracing::error!(table, key, "a record cannot be read");
+                tracing::error!(table, key, "a record cannot be read and is removed");
+                staged.remove(Table::Session, session.to_vec());
                 staged.remove(Table::Expiry, entry.clone());
             }
             Err(error) => return Err(error),

@@ -5,11 +5,16 @@ use super::staged::Staged;
 use crate::auth::model::audit::AuditEvent;
 use crate::auth::model::id::{SessionId, UserId};
 use crate::auth::model::session::Session;
-use crate::auth::model::user::{SessionsAfter, User, UserUpdate};
+use crate::auth::model::user::{Expect, SessionsAfter, Standing, User, UserUpdate};
 use crate::store::{Result, StoreError};
 
 /// [`Store::create_user`](crate::store::Store::create_user).
-pub(super) fn create(staged: &mut Staged<'_>, user: &User, audit: &[AuditEvent]) -> Result<()> {
+pub(super) fn create(
+    staged: &mut Staged<'_>,
+    user: &User,
+    actor: Option<&Standing>,
+    audit: &[AuditEvent],
+) -> Result<()> {
     staged.require_room()?;
     let key = user.id.to_bytes().to_vec();
     let name = user.username.as_str().as_bytes().to_vec();
@@ -18,6 +23,9 @@ pub(super) fn create(staged: &mut Staged<'_>, user: &User, audit: &[AuditEvent])
         Some(_) => return Err(StoreError::Conflict),
         None if staged.contains(Table::User, &key)? => return Err(StoreError::Conflict),
         None => {}
+    }
+    if !still_stands(staged, actor)? {
+        return Err(StoreError::Conflict);
     }
     staged.put(Table::User, key.clone(), user)?;
     staged.put(Table::Name, name, &user.id)?;
@@ -36,9 +44,7 @@ pub(super) fn update(
 ) -> Result<User> {
     let key = id.to_bytes().to_vec();
     let mut user: User = staged.record(Table::User, &key)?.ok_or(StoreError::NotFound)?;
-    if update.expect_hash.is_some_and(|hash| hash != user.password_hash) {
-        return Err(StoreError::Conflict);
-    }
+    check(staged, &user, &update.expect)?;
     let kept = match update.sessions {
         SessionsAfter::Keep | SessionsAfter::EndAll => None,
         SessionsAfter::EndAllBut(session) => Some(living(staged, &user, session)?),
@@ -63,9 +69,15 @@ pub(super) fn update(
 }
 
 /// [`Store::delete_user`](crate::store::Store::delete_user).
-pub(super) fn delete(staged: &mut Staged<'_>, id: UserId, audit: &[AuditEvent]) -> Result<()> {
+pub(super) fn delete(
+    staged: &mut Staged<'_>,
+    id: UserId,
+    expect: &Expect,
+    audit: &[AuditEvent],
+) -> Result<()> {
     let key = id.to_bytes().to_vec();
     let user: User = staged.record(Table::User, &key)?.ok_or(StoreError::NotFound)?;
+    check(staged, &user, expect)?;
     if user.is_active_admin() {
         dismiss(staged, id)?;
     }
@@ -73,6 +85,21 @@ pub(super) fn delete(staged: &mut Staged<'_>, id: UserId, audit: &[AuditEvent]) 
     staged.remove(Table::Name, user.username.as_str().as_bytes().to_vec());
     staged.mark(Table::Deleted, key);
     staged.audit(audit)
+}
+
+/// Refuses a change of `user` that was decided by something else than what is stored.
+fn check(staged: &Staged<'_>, user: &User, expect: &Expect) -> Result<()> {
+    let holds = expect.hash.as_ref().is_none_or(|hash| *hash == user.password_hash)
+        && expect.roles.as_ref().is_none_or(|roles| *roles == user.roles)
+        && still_stands(staged, expect.actor.as_ref())?;
+    if holds { Ok(()) } else { Err(StoreError::Conflict) }
+}
+
+/// Whether the one who asks still has the authority that the change was allowed by.
+fn still_stands(staged: &Staged<'_>, actor: Option<&Standing>) -> Result<bool> {
+    let Some(actor) = actor else { return Ok(true) };
+    let stored: Option<User> = staged.record(Table::User, &actor.id.to_bytes())?;
+    Ok(stored.is_some_and(|stored| stored.standing() == *actor))
 }
 
 /// The session to carry over, unless it is dead already.
