@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 use criterion::Criterion;
-use keystile::auth::model::id::{Nonce, SessionId, UserId};
+use keystile::auth::model::audit::{Actor, AuditEvent, Event};
+use keystile::auth::model::id::{EventId, Nonce, SessionId, UserId};
 use keystile::auth::model::scope::Scopes;
 use keystile::auth::model::session::{Generation, Session};
 use keystile::auth::model::user::{PasswordHash, User};
@@ -14,7 +15,7 @@ use keystile::auth::model::username::{NamePolicy, Username};
 use keystile::clock::Timestamp;
 use keystile::random::SeededRandom;
 use keystile::store::sled::{Durability, SledSettings, SledStore};
-use keystile::store::{SigningKeys, Store, codec};
+use keystile::store::{OpenSession, SigningKeys, Store, codec};
 use keystile::token::algorithm::Algorithm;
 use keystile::token::claims::{AccessClaims, RefreshClaims};
 use keystile::token::{TokenSettings, Tokens, ring};
@@ -82,9 +83,21 @@ fn store(criterion: &mut Criterion, random: &SeededRandom) -> Result<()> {
     })?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (id, nonce) = (session.id, session.current.access);
+    let opened = AuditEvent {
+        id: EventId::new(NOW, random)?,
+        at: NOW,
+        event: Event::SessionOpened,
+        actor: Actor::Anonymous,
+        user: Some(user.id),
+        session: Some(id),
+        ip: None,
+        request_id: None,
+    };
+    let on_eviction = opened.clone();
+    let opening = OpenSession { session, max_per_user: 20, now: NOW, opened, on_eviction };
     runtime.block_on(async {
-        store.create_user(user.clone(), Vec::new()).await?;
-        store.open_session(session, 20, NOW, Vec::new()).await
+        store.create_user(user.clone(), None, Vec::new()).await?;
+        store.open_session(opening).await
     })?;
     criterion.bench_function("find a session and its user", |bencher| {
         bencher.iter(|| runtime.block_on(store.session_for(user.id, id, nonce, NOW)));
