@@ -151,7 +151,7 @@ impl App {
         );
         let interval = settings.sweep_interval;
         let sweep = background::sweep(Arc::clone(&store), clock, interval, stopped.clone());
-        let operator = admin.serve(auth, background::until(stopped.clone()));
+        let operator = admin.serve(auth, stopped.clone());
         let background = [tokio::spawn(beat), tokio::spawn(sweep), tokio::spawn(operator)];
 
         let drain = settings.shutdown_timeout;

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 const ROOMS: [(&str, &[&str]); 14] = [
     ("main", &["cli"]),
     ("lib", &[]),
-    ("cli", &["app", "admin", "auth", "config", "telemetry"]),
+    ("cli", &["app", "admin", "auth", "config", "password", "telemetry"]),
     ("app", &["admin", "auth", "clock", "config", "http", "password", "random", "store", "token"]),
     ("http", &["auth", "clock", "password", "random", "store", "token"]),
     ("admin", &["auth", "password"]),

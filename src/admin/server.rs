@@ -1,7 +1,6 @@
 //! The running server's end of the admin socket: `<data>/admin.sock`, open to the owner of the data
 //! directory and to root.
 
-use std::future::Future;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -10,7 +9,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::admin::perform;
 use crate::admin::protocol::{LINE_BYTES_MAX, Refusal, Request};
@@ -18,8 +17,8 @@ use crate::auth::Auth;
 use crate::auth::policy::Operator;
 
 /// How many operators may be connected at a time.
-const CONNECTIONS_MAX: usize = 16;
-/// How long a connection may stay silent.
+const CONNECTIONS_MAX: u32 = 16;
+/// How long a connection may stay silent, and may take to read an answer.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long to wait before accepting again after that failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -58,14 +57,14 @@ impl AdminSocket {
         Ok(Self { listener, path, owner })
     }
 
-    /// Answers operators until `shutdown`; a command under way is finished.
-    pub async fn serve(self, auth: Arc<Auth>, shutdown: impl Future<Output = ()>) {
-        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        tokio::pin!(shutdown);
+    /// Answers operators until `stopped`; a command under way is finished.
+    pub async fn serve(self, auth: Arc<Auth>, stopped: watch::Receiver<bool>) {
+        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX as usize));
+        let mut stopping = stopped.clone();
         loop {
             let accepted = tokio::select! {
                 accepted = self.listener.accept() => accepted,
-                () = &mut shutdown => break,
+                _ = stopping.wait_for(|stopped| *stopped) => break,
             };
             let stream = match accepted {
                 Ok((stream, _)) => stream,
@@ -77,17 +76,16 @@ impl AdminSocket {
             };
             let Some(operator) = self.admit(&stream) else { continue };
             let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
-            let auth = Arc::clone(&auth);
+            let (auth, stopped) = (Arc::clone(&auth), stopped.clone());
             tokio::spawn(async move {
-                if let Err(error) = converse(&auth, &operator, stream).await {
+                if let Err(error) = converse(&auth, &operator, stream, stopped).await {
                     tracing::debug!(%error, "an operator's connection broke");
                 }
                 drop(place);
             });
         }
-        let Ok(all) = u32::try_from(CONNECTIONS_MAX) else { return };
-        // Commands are bounded by the store's deadline; a silent connection is not waited for.
-        drop(tokio::time::timeout(Duration::from_secs(2), places.acquire_many(all)).await);
+        // What is still connected is at a command, which the deadlines of hashing and store bound.
+        drop(places.acquire_many(CONNECTIONS_MAX).await);
     }
 
     /// The peer as the operator, if the kernel says that it is the owner or root.
@@ -109,16 +107,29 @@ impl Drop for AdminSocket {
     }
 }
 
-/// Answers one line after the other.
-async fn converse(auth: &Auth, operator: &Operator, mut stream: UnixStream) -> io::Result<()> {
+/// Answers one line after the other, until there is no other or it is time to stop.
+async fn converse(
+    auth: &Auth,
+    operator: &Operator,
+    mut stream: UnixStream,
+    mut stopped: watch::Receiver<bool>,
+) -> io::Result<()> {
     let (reader, mut writer) = stream.split();
     let mut reader = BufReader::new(reader);
     loop {
         let mut line = zeroize::Zeroizing::new(Vec::new());
         let mut limited = (&mut reader).take(LINE_BYTES_MAX);
         let read = tokio::time::timeout(IDLE_TIMEOUT, limited.read_until(b'\n', &mut line));
-        if read.await?? == 0 {
+        tokio::select! {
+            read = read => read??,
+            _ = stopped.wait_for(|stopped| *stopped) => return Ok(()),
+        };
+        if line.is_empty() {
             return Ok(());
+        }
+        if !line.ends_with(b"\n") {
+            // Whatever follows would be read as a command of its own.
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "a line without an end"));
         }
         let answer = match serde_json::from_slice::<Request>(&line) {
             Ok(request) => perform(auth, operator, request).await,
@@ -126,6 +137,6 @@ async fn converse(auth: &Auth, operator: &Operator, mut stream: UnixStream) -> i
         };
         let mut answer = serde_json::to_vec(&answer)?;
         answer.push(b'\n');
-        writer.write_all(&answer).await?;
+        tokio::time::timeout(IDLE_TIMEOUT, writer.write_all(&answer)).await??;
     }
 }

@@ -11,6 +11,7 @@ use crate::auth::{Auth, Parts};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::password::pool::Hasher;
+use crate::password::settings::HashSettings;
 use crate::random::{Random, SystemRandom};
 use crate::store::Store;
 use crate::store::sled::{OpenError, SledStore};
@@ -67,14 +68,22 @@ pub async fn open(config: &Config, rule: ClockRule) -> anyhow::Result<Domain> {
 }
 
 /// Checks what only those who use it can tell of a configuration: the memory that hashing takes, and the
-/// files that are read at the start.
+/// files that are read at the start. Returns how passwords would be hashed here.
 ///
 /// # Errors
 /// With what the start would refuse.
-pub fn check(config: &Config) -> anyhow::Result<()> {
-    settings::hashing(config)?;
+pub fn check(config: &Config) -> anyhow::Result<HashSettings> {
     settings::passwords(config)?;
-    Ok(())
+    settings::hashing(config)
+}
+
+/// Whether there is anything in the data directory; one that cannot be looked into counts.
+#[must_use]
+pub fn has_data(config: &Config) -> bool {
+    match std::fs::read_dir(&config.storage.path) {
+        Ok(mut entries) => entries.next().is_some(),
+        Err(error) => error.kind() != std::io::ErrorKind::NotFound,
+    }
 }
 
 /// Whether `error` says that another process has the data.

@@ -88,10 +88,11 @@ pub(super) fn passwords(config: &Config) -> anyhow::Result<PasswordPolicy> {
 /// The rules of the domain.
 pub(super) fn policy(config: &Config) -> Policy {
     let host = config.server.public_url.host().to_ascii_lowercase();
-    let reserved = RESERVED_NAMES.map(str::to_owned);
+    let issuer_host = host_of(&config.tokens.issuer);
+    let reserved = RESERVED_NAMES.map(str::to_owned).into_iter().chain(issuer_host);
     Policy {
         names: if config.users.unicode_names { NamePolicy::Unicode } else { NamePolicy::Ascii },
-        reserved_names: reserved.into_iter().chain([host.clone()]).collect(),
+        reserved_names: reserved.chain([host.clone()]).collect(),
         host,
         registration: match config.users.registration {
             config::users::Registration::Open => Registration::Open,
@@ -107,4 +108,11 @@ pub(super) fn policy(config: &Config) -> Policy {
         refresh_grace: config.tokens.refresh_grace,
         sessions_per_user: usize::try_from(config.sessions.max_per_user).unwrap_or(usize::MAX),
     }
+}
+
+/// The host of an issuer that is a URL.
+fn host_of(issuer: &str) -> Option<String> {
+    let (_, rest) = issuer.split_once("://")?;
+    let host = rest.split(['/', ':', '?', '#']).next()?;
+    Some(host.to_ascii_lowercase())
 }

@@ -4,6 +4,8 @@ use clap::{Args, Subcommand};
 
 use super::{Common, load_config, output};
 use crate::app::domain;
+use crate::config::{Config, Shown};
+use crate::password::settings::HashSettings;
 
 /// What can be done with the configuration.
 #[derive(Subcommand)]
@@ -27,7 +29,7 @@ pub struct CheckArgs {
 pub fn run(common: &Common, command: &ConfigCommand) -> anyhow::Result<()> {
     let ConfigCommand::Check(args) = command;
     let config = load_config(common, &[])?;
-    domain::check(&config)?;
+    let hashing = domain::check(&config)?;
     for warning in &config.warnings {
         output::say(&format!("warning: {warning}"));
     }
@@ -40,10 +42,31 @@ pub fn run(common: &Common, command: &ConfigCommand) -> anyhow::Result<()> {
         };
         return Ok(printed?);
     }
-    let shown = config.describe();
+    let shown = effective(&config, &hashing);
     if common.json {
         return Ok(output::json(&shown)?);
     }
     let rows: Vec<_> = shown.iter().cloned().map(|row| [row.key, row.value, row.source]).collect();
     Ok(output::table(["KEY", "VALUE", "SOURCE"], &rows)?)
+}
+
+/// The rows of the configuration, those that follow from the machine as what they come to here.
+fn effective(config: &Config, hashing: &HashSettings) -> Vec<Shown> {
+    let mut shown = config.describe().to_vec();
+    for row in &mut shown {
+        let found = match row.key.as_str() {
+            "passwords.workers" if config.passwords.workers.is_none() => {
+                (hashing.workers.to_string(), "from cores and memory")
+            }
+            "passwords.queue" if config.passwords.queue.is_none() => {
+                (hashing.queue.to_string(), "from passwords.workers")
+            }
+            "log.format" if config.log.format.is_none() => {
+                ("text on a terminal, else json".to_owned(), "built-in default")
+            }
+            _ => continue,
+        };
+        (row.value, row.source) = (found.0, found.1.to_owned());
+    }
+    shown
 }

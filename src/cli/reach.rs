@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use tokio::runtime::{self, Runtime};
 
-use super::{Common, load_config};
+use super::{Common, load_config, output};
 use crate::admin::client::Client;
 use crate::admin::perform;
 use crate::admin::protocol::{Reply, Request};
@@ -33,14 +33,31 @@ pub enum Reach {
     },
 }
 
+/// What to do when there is no data yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// There is nothing to look at.
+    Refuse,
+    /// The command begins it, and says so.
+    Make,
+}
+
 impl Reach {
     /// Connects to the running server or opens the data, trying both while a server starts or stops.
     ///
     /// # Errors
     /// When neither is to be had: another user's data, damaged data, a lock held by a silent process.
-    pub fn open(common: &Common) -> anyhow::Result<Self> {
+    pub fn open(common: &Common, missing: Missing) -> anyhow::Result<Self> {
         let config = load_config(common, &[])?;
         let data = &config.storage.path;
+        if !domain::has_data(&config) {
+            match missing {
+                Missing::Refuse => {
+                    bail!("there is no data in {}; name it with --data", data.display())
+                }
+                Missing::Make => output::say(&format!("new data directory {}", data.display())),
+            }
+        }
         let started = Instant::now();
         loop {
             let connected = Client::connect(data);

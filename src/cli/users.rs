@@ -5,7 +5,8 @@ use std::io::{self, BufRead, IsTerminal, Read};
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 
-use super::{Common, output, reach::Reach};
+use super::reach::{Missing, Reach};
+use super::{Common, output};
 use crate::admin::protocol::{Account, NewAccountFields, PlainPassword, Reply, Request};
 
 /// How many users are asked for at a time.
@@ -67,7 +68,9 @@ fn add(common: &Common, args: AddArgs) -> anyhow::Result<()> {
         full_name: args.full_name,
         roles: args.roles,
     });
-    let Reply::Account(account) = Reach::open(common)?.call(request)? else { bail!(UNEXPECTED) };
+    let Reply::Account(account) = Reach::open(common, Missing::Make)?.call(request)? else {
+        bail!(UNEXPECTED)
+    };
     if common.json {
         output::json(&account)?;
     } else {
@@ -78,7 +81,7 @@ fn add(common: &Common, args: AddArgs) -> anyhow::Result<()> {
 }
 
 fn list(common: &Common) -> anyhow::Result<()> {
-    let mut reach = Reach::open(common)?;
+    let mut reach = Reach::open(common, Missing::Refuse)?;
     let mut all: Vec<Account> = Vec::new();
     let mut after = None;
     loop {
@@ -115,7 +118,9 @@ const fn state(account: &Account) -> &'static str {
 }
 
 fn show(common: &Common, name: String) -> anyhow::Result<()> {
-    let Reply::Account(account) = Reach::open(common)?.call(Request::UsersShow { name })? else {
+    let Reply::Account(account) =
+        Reach::open(common, Missing::Refuse)?.call(Request::UsersShow { name })?
+    else {
         bail!(UNEXPECTED)
     };
     if common.json {

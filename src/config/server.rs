@@ -115,12 +115,6 @@ impl PublicUrl {
     pub fn is_https(&self) -> bool {
         self.text.starts_with("https://")
     }
-
-    /// Whether only this machine can reach this server by it.
-    #[must_use]
-    pub fn is_loopback(&self) -> bool {
-        is_loopback(&self.host)
-    }
 }
 
 fn is_loopback(host: &str) -> bool {

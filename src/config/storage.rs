@@ -13,6 +13,8 @@ pub(super) const KEYS: &[Key] = &[
     Key::new("storage.min_free_mib", Kind::Number, "64"),
 ];
 
+/// The admin socket stands in it, and a socket's path has at most 107 bytes.
+const DIRECTORY_BYTES_MAX: usize = 107 - "/admin.sock".len();
 const MIB_MAX: u32 = 1024 * 1024;
 
 /// The section.
@@ -40,7 +42,7 @@ pub enum Durability {
 impl Storage {
     pub(super) fn read(values: &Values) -> Result<Self, ConfigError> {
         Ok(Self {
-            path: values.text("storage.path", path)?,
+            path: values.text("storage.path", directory)?,
             cache_mib: values.number("storage.cache_mib", 1..=MIB_MAX)?,
             durability: values.text("storage.durability", |text| match text {
                 "fsync" => Ok(Durability::Fsync),
@@ -50,6 +52,14 @@ impl Storage {
             min_free_mib: values.number("storage.min_free_mib", 0..=MIB_MAX)?,
         })
     }
+}
+
+/// A path that leaves room for the name of a socket.
+fn directory(text: &str) -> Result<PathBuf, &'static str> {
+    if text.len() > DIRECTORY_BYTES_MAX {
+        return Err("must be at most 96 bytes, for the sake of the admin socket in it");
+    }
+    path(text)
 }
 
 /// A path that names something.
@@ -85,5 +95,12 @@ mod tests {
     #[test]
     fn the_path_cannot_be_empty() {
         assert!(refusal("[storage]\npath = ''").contains("storage.path"));
+    }
+
+    #[test]
+    fn the_path_leaves_room_for_the_admin_socket() {
+        let path = |bytes| format!("[storage]\npath = '{}'", "d".repeat(bytes));
+        load(&path(96)).unwrap();
+        assert!(refusal(&path(97)).contains("at most 96 bytes"));
     }
 }
