@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing::Dispatch;
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::filter::{EnvFilter, LevelFilter};
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::log::LogFormat;
@@ -109,7 +110,8 @@ fn dispatch<W>(
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let builder = tracing_subscriber::fmt().with_env_filter(filter(level)?).with_writer(writer);
+    let filter = filter(level)?;
+    let builder = tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE).with_writer(writer);
     Ok(match format {
         LogFormat::Json => builder
             .json()
@@ -117,22 +119,28 @@ where
             .with_current_span(true)
             .with_span_list(false)
             .finish()
+            .with(filter)
             .into(),
         // Unasked, the library colours unless NO_COLOR is set; only a terminal is to see that.
-        LogFormat::Text if terminal => builder.finish().into(),
-        LogFormat::Text => builder.with_ansi(false).finish().into(),
+        LogFormat::Text if terminal => builder.finish().with(filter).into(),
+        LogFormat::Text => builder.with_ansi(false).finish().with(filter).into(),
     })
 }
 
-fn filter(level: &str) -> Result<EnvFilter, TelemetryError> {
+fn filter(level: &str) -> Result<Targets, TelemetryError> {
     // The library takes a lone word that is no level for a module to trace, so that a misspelt level
     // would silence the rest.
-    let misspelt =
-        |part: &str| part.is_empty() || !part.contains('=') && part.parse::<LevelFilter>().is_err();
-    if level.split(',').map(str::trim).any(misspelt) {
+    let is_module =
+        |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || "_:".contains(c));
+    let is_sound = |part: &str| match part.split_once('=') {
+        Some((module, level)) => is_module(module) && level.parse::<LevelFilter>().is_ok(),
+        None => part.parse::<LevelFilter>().is_ok() && !part.is_empty(),
+    };
+    let parts: Vec<_> = level.split(',').map(str::trim).collect();
+    if !parts.iter().all(|part| is_sound(part)) {
         return Err(TelemetryError::Level);
     }
-    EnvFilter::try_new(format!("{BASE_FILTER},{level}")).map_err(|_| TelemetryError::Level)
+    format!("{BASE_FILTER},{}", parts.join(",")).parse().map_err(|_| TelemetryError::Level)
 }
 
 #[cfg(test)]

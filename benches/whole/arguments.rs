@@ -46,7 +46,10 @@ impl Arguments {
                 "--quick" => {
                     plan = Plan { rounds: 5, span: Duration::from_millis(400), starts: 5, ..plan };
                 }
-                "--server" => plan.server = words.next().context("--server names a file")?.into(),
+                "--server" => {
+                    let file = words.next().context("--server names a file")?;
+                    plan.server = std::fs::canonicalize(&file).context(file)?;
+                }
                 "--only" => plan.only = Some(words.next().context("--only names an operation")?),
                 reference::WORD => return Ok(Self::Reference(words.collect())),
                 other => bail!("{other} is none of --quick, --server FILE and --only NAME"),

@@ -1,7 +1,10 @@
 //! The operator's commands, which work the same whether a server runs or not, and for whom they do.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::Shutdown;
 use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -76,6 +79,32 @@ fn users_are_administered_without_a_server() {
     let workplace = Workplace::new();
     users_are_added_listed_and_shown(&workplace);
     workplace.serve().client().login("bob", PASSWORD);
+}
+
+#[test]
+fn looking_where_there_is_no_data_is_refused_and_makes_none() {
+    let workplace = Workplace::new();
+    for arguments in [&["users", "list"][..], &["users", "show", "alice"]] {
+        let refused = workplace.run(arguments);
+        assert!(refused.complaint().contains("there is no data in data"), "{refused:?}");
+        assert!(!workplace.data().exists());
+    }
+    let begun = add(&workplace, &["alice"], PASSWORD);
+    assert!(begun.stderr.contains("new data directory data"), "{begun:?}");
+    assert!(workplace.run(&["users", "list"]).output().contains("alice"));
+}
+
+#[test]
+fn a_line_without_an_end_is_no_command() {
+    let workplace = Workplace::new();
+    let server = workplace.serve();
+    let mut cut = UnixStream::connect(workplace.data().join("admin.sock")).unwrap();
+    cut.write_all(br#"{"command":"users_list","after":null,"limit":1}"#).unwrap();
+    cut.shutdown(Shutdown::Write).unwrap();
+    let mut answer = String::new();
+    cut.read_to_string(&mut answer).unwrap();
+    assert_eq!(answer, "");
+    server.stop();
 }
 
 #[test]
