@@ -15,6 +15,7 @@ pub mod shape;
 pub mod fail;
 pub mod refusal;
 pub mod routes;
+pub mod urlencoded;
 
 pub mod body;
 pub mod edge;
