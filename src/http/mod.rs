@@ -25,6 +25,7 @@ pub mod error;
 pub mod examples;
 pub mod origin;
 pub mod page;
+pub mod query;
 pub mod tag;
 pub mod view;
 
