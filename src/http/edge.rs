@@ -95,7 +95,12 @@ impl<E> Edge<E> {
             if let Some(location) = self.routes.slash_redirect(&asked.uri) {
                 return (redirect(&location), None);
             }
-            Code::NotFound.into()
+            if path.is_empty() {
+                // A tunnel is nowhere, so that no method is to be had there (RFC 9110 §10.2.1).
+                Problem::from(Code::MethodNotAllowed).with_allow(String::new())
+            } else {
+                Code::NotFound.into()
+            }
         } else if error.is::<MethodNotAllowedError>() {
             let allow = self.routes.allow(path).unwrap_or_default();
             Problem::from(Code::MethodNotAllowed).with_allow(allow)
@@ -379,6 +384,9 @@ pub(in crate::http) mod tests {
             let response = client.request(method, "/docs").send().await;
             response.assert_header("allow", "GET, HEAD");
         }
+        let tunnel = client.request(Method::CONNECT, "hunter2:443").send().await;
+        tunnel.assert_header("allow", "");
+        assert_eq!(refusal(tunnel).await, (405, "method_not_allowed".to_owned()));
     }
 
     #[tokio::test]
