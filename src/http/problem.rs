@@ -146,6 +146,8 @@ impl Code {
             (Self::InvalidGrant | Self::UnsupportedGrantType | Self::InvalidScope, _) => {
                 self.as_str()
             }
+            // RFC 6750 §3.1: no token came that could be invalid.
+            (Self::NotAuthenticated, _) => "invalid_request",
             (_, 401) => "invalid_token",
             (_, 403) => "insufficient_scope",
             (_, 429 | 503) => "temporarily_unavailable",
@@ -380,6 +382,8 @@ mod tests {
     async fn a_401_names_an_error_only_when_a_token_was_presented() {
         let (none, _) = sent(&Code::NotAuthenticated.into(), Shape::Problem).await;
         assert_eq!(none.header("www-authenticate"), Some("Bearer realm=\"keystile\""));
+        let (_, body) = sent(&Code::NotAuthenticated.into(), Shape::OAuth).await;
+        assert_eq!(body["error"], "invalid_request");
         let invalid = Some("Bearer realm=\"keystile\", error=\"invalid_token\"");
         let (bad, _) = sent(&Code::InvalidToken.into(), Shape::Problem).await;
         assert_eq!(bad.header("www-authenticate"), invalid);
@@ -387,6 +391,7 @@ mod tests {
         let (dead, body) = sent(&refused, Shape::OAuth).await;
         assert_eq!((dead.status().as_u16(), &body["status"]), (401, &json!(401)));
         assert_eq!(dead.header("www-authenticate"), invalid);
+        assert_eq!(body["error"], "invalid_grant");
     }
 
     #[tokio::test]
