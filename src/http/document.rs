@@ -156,7 +156,7 @@ fn finish_response(shape: Shape, status: &str, response: &mut Value) {
     response.insert("content".to_owned(), json!({ shape.media_type(): { "schema": schema } }));
     let header = match status {
         "401" => ("WWW-Authenticate", json!({ "type": "string" }), "The challenge of RFC 6750."),
-        "429" | "503" => ("Retry-After", json!({ "type": "integer" }), "Seconds to wait."),
+        "503" => ("Retry-After", json!({ "type": "integer" }), "Seconds to wait."),
         _ => return,
     };
     let (name, schema, about) = header;
@@ -231,7 +231,7 @@ mod tests {
     use super::*;
     use crate::http::body::form::{Field, Fields, FormBody, FormFields};
     use crate::http::body::json::JsonBody;
-    use crate::http::fail::{Conflict, Fail, TooManyRequests};
+    use crate::http::fail::{Conflict, Fail, Unavailable};
     use crate::http::problem::Problem;
     use crate::http::routes::Routes;
 
@@ -317,7 +317,7 @@ mod tests {
             &self,
             id: Path<u32>,
             body: JsonBody<Outer>,
-        ) -> Result<Json<Answer>, Fail<(Conflict, TooManyRequests)>> {
+        ) -> Result<Json<Answer>, Fail<(Conflict, Unavailable)>> {
             drop(body.0.inner.into_iter().map(|inner| (inner.zeta, inner.alpha)));
             Ok(Json(Answer { id: id.0 }))
         }
@@ -363,7 +363,7 @@ mod tests {
         let get = &json["paths"]["/users/{id}"]["get"];
         assert_eq!(statuses(get), ["200", "400", "401", "403", "404", "422", "431", "500", "503"]);
         let patch = &json["paths"]["/users/{id}"]["patch"];
-        let expected = ["200", "400", "404", "408", "409", "413", "415", "429", "431", "500"];
+        let expected = ["200", "400", "404", "408", "409", "413", "415", "431", "500", "503"];
         assert_eq!(statuses(patch), expected);
         assert_eq!(
             statuses(&json["paths"]["/token"]["post"]),
@@ -378,9 +378,9 @@ mod tests {
         let schema = &unauthorized["content"]["application/problem+json"]["schema"];
         assert_eq!(schema["$ref"], "#/components/schemas/Problem");
         assert!(unauthorized["headers"]["WWW-Authenticate"].is_object());
-        let busy = &json["paths"]["/users/{id}"]["patch"]["responses"]["429"];
+        let busy = &json["paths"]["/users/{id}"]["patch"]["responses"]["503"];
         assert!(busy["headers"]["Retry-After"].is_object());
-        assert_eq!(busy["description"], "Too Many Requests");
+        assert_eq!(busy["description"], "Service Unavailable");
         let bad = &json["paths"]["/token"]["post"]["responses"]["400"];
         assert_eq!(
             bad["content"]["application/json"]["schema"]["$ref"],

@@ -124,9 +124,6 @@ codes! {
     InvalidValue = UNPROCESSABLE_ENTITY, "invalid_value", "Invalid value", "A value is not valid.";
     /// The new password breaks the policy; the detail names the rule.
     WeakPassword = UNPROCESSABLE_ENTITY, "weak_password", "Weak password", "The password is too weak.";
-    /// Too many attempts; Retry-After says when the next one counts.
-    TooManyAttempts = TOO_MANY_REQUESTS, "too_many_attempts", "Too many attempts",
-        "Too many attempts; try again later.";
     /// The header section is larger than this server reads.
     HeadersTooLarge = REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", "Headers too large",
         "The header section is too large.";
@@ -150,7 +147,7 @@ impl Code {
             (Self::NotAuthenticated, _) => "invalid_request",
             (_, 401) => "invalid_token",
             (_, 403) => "insufficient_scope",
-            (_, 429 | 503) => "temporarily_unavailable",
+            (_, 503) => "temporarily_unavailable",
             (_, 500) => "server_error",
             _ => "invalid_request",
         }
@@ -202,12 +199,6 @@ impl Problem {
     #[must_use]
     pub fn insufficient_scope(scope: impl Into<Cow<'static, str>>) -> Self {
         Self { scope: Some(scope.into()), ..Self::from(Code::InsufficientScope) }
-    }
-
-    /// Too many attempts, the next one in `secs` seconds.
-    #[must_use]
-    pub fn too_many_attempts(secs: u32) -> Self {
-        Self { retry_after_secs: Some(secs), ..Self::from(Code::TooManyAttempts) }
     }
 
     /// Not now; try again in `secs` seconds.
@@ -301,7 +292,7 @@ impl Problem {
     }
 
     fn retry_after_secs(&self) -> Option<u32> {
-        let waits = matches!(self.code, Code::TooManyAttempts | Code::Unavailable);
+        let waits = self.code == Code::Unavailable;
         waits.then(|| self.retry_after_secs.unwrap_or(1).max(1))
     }
 }
@@ -407,7 +398,7 @@ mod tests {
 
     #[tokio::test]
     async fn waiting_answers_say_how_long_in_whole_seconds() {
-        let (busy, body) = sent(&Problem::too_many_attempts(7), Shape::OAuth).await;
+        let (busy, body) = sent(&Problem::unavailable(7), Shape::OAuth).await;
         assert_eq!(busy.header("retry-after"), Some("7"));
         assert_eq!(body["error"], "temporarily_unavailable");
         let (down, _) = sent(&Code::Unavailable.into(), Shape::Problem).await;
