@@ -121,7 +121,7 @@ impl<E> Edge<E> {
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF);
         headers.insert(header::REFERRER_POLICY, NO_REFERRER);
         headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(CSP);
-        headers.entry(header::CACHE_CONTROL).or_insert(NO_STORE);
+        headers.insert(header::CACHE_CONTROL, NO_STORE);
         if self.https {
             headers.insert(header::STRICT_TRANSPORT_SECURITY, HSTS);
         }

@@ -256,7 +256,6 @@ impl Problem {
 
     fn add_headers(&self, shape: Shape, headers: &mut header::HeaderMap) {
         if shape == Shape::OAuth {
-            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
             headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
         }
         if let Some(challenge) = self.challenge() {
@@ -362,7 +361,6 @@ mod tests {
         let problem = Problem::new(Code::InvalidGrant, "say \"no\" \\ n\u{e9}");
         let (response, body) = sent(&problem, Shape::OAuth).await;
         assert_eq!(response.content_type(), Some("application/json"));
-        assert_eq!(response.header("cache-control"), Some("no-store"));
         assert_eq!(response.header("pragma"), Some("no-cache"));
         assert_eq!(body["error"], "invalid_grant");
         assert_eq!(body["error_description"], "say 'no' ' n?");

@@ -55,11 +55,7 @@ fn check_headers(answer: &Answer) {
     assert_eq!(answer.header("server"), None);
     let csp = answer.header("content-security-policy").unwrap();
     assert!(csp.contains("default-src 'none'") && csp.contains("frame-ancestors 'none'"));
-    // The page and its icon change with the program only; all else is of the moment.
-    let is_page = ["text/html; charset=utf-8", "image/x-icon"].map(Some);
-    if !is_page.contains(&answer.header("content-type")) {
-        is(answer, "cache-control", "no-store");
-    }
+    is(answer, "cache-control", "no-store");
 }
 
 fn check_refusal(method: &Method, path: &str, answer: &Answer) {
