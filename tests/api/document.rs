@@ -1,7 +1,7 @@
 //! The OpenAPI document: equal to the committed one, and complete.
 
 use keystile::http::Features;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::{DOCUMENT, EVERYTHING, TestServer, document};
 
@@ -61,7 +61,8 @@ fn every_reference_leads_somewhere() {
 fn whatever_asks_for_a_token_declares_what_it_answers_without() {
     for (path, method, operation) in operations() {
         let responses = operation["responses"].as_object().unwrap();
-        let secured = operation.get("security").is_some();
+        let security = operation["security"].as_array();
+        let secured = security.is_some_and(|schemes| !schemes.contains(&json!({})));
         assert_eq!(responses.contains_key("401"), secured, "{method} {path}");
         let schemes = operation["security"].as_array().into_iter().flatten();
         let scoped = schemes
@@ -81,7 +82,7 @@ fn without_the_password_grant_the_document_does_not_offer_it() {
     assert_eq!(schemes, ["Bearer", "RefreshToken"]);
     assert!(!document.to_string().contains("OAuth2\""));
     let me = &document["paths"]["/users/me"]["get"];
-    assert_eq!(me["security"], serde_json::json!([{ "Bearer": [] }]));
+    assert_eq!(me["security"], json!([{ "Bearer": [] }]));
     assert!(document["paths"].get("/user/login").is_none());
 }
 
@@ -95,4 +96,10 @@ fn without_the_samples_the_document_has_none_of_them() {
         assert!(!is_sample, "{path}");
     }
     assert!(paths.contains_key("/users/me") && paths.contains_key("/token"));
+}
+
+#[test]
+fn revoking_takes_a_token_in_the_header_and_asks_for_none() {
+    let security = &DOCUMENT["paths"]["/revoke"]["post"]["security"];
+    assert_eq!(*security, json!([{ "OAuth2": [] }, { "Bearer": [] }, {}]));
 }
