@@ -176,7 +176,7 @@ async fn received(request: &mut Request) -> std::result::Result<(), Problem> {
     body::receive(request).await
 }
 
-/// The message of a panic may quote anything, so it stays with the process's own panic hook.
+/// The message of a panic may quote anything, so nobody looks at it; where it happened the log says.
 fn panicked() -> Problem {
     Problem::internal("a handler panicked")
 }
