@@ -476,7 +476,7 @@ pub(in crate::http) mod tests {
 
     #[tokio::test]
     async fn a_request_is_one_line_without_its_path_and_query() {
-        let line = logged("/things/41?size=hunter2", Method::GET).await;
+        let line = logged("/things/4041424344?size=hunter2", Method::GET).await;
         assert_eq!((&line["level"], &line["status"]), (&"INFO".into(), &422.into()));
         assert_eq!(line["route"], "/things/{id}");
         assert_eq!(line["method"], "GET");
@@ -484,7 +484,7 @@ pub(in crate::http) mod tests {
         assert_eq!(line["message"], "GET /things/{id} 422");
         assert!(line["duration_ms"].as_f64().unwrap() >= 0.0);
         assert_eq!(line["request_id"].as_str().map(str::len), Some(26));
-        assert!(!line.to_string().contains("hunter2") && !line.to_string().contains("41"));
+        assert!(!line.to_string().contains("hunter2") && !line.to_string().contains("4041424344"));
         assert_eq!(logged("/hunter2", Method::GET).await["route"], "-");
     }
 
