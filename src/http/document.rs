@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::body::strict;
 use super::routes::{Slashed, published};
+use super::schema;
 use super::shape::Shape;
 
 /// Finishes `spec`, the text of `OpenApiService::spec`; the paths in `slashed` get their slash back, and
@@ -32,8 +33,9 @@ pub fn finish(
         }
     }
     for body in bodies {
-        close(&mut document, &body);
+        schema::close(&mut document, &body);
     }
+    schema::mark_nulls(&mut document);
     order_tags(&mut document);
     if let Some(schemas) = object(&mut document, &["components", "schemas"]) {
         for shape in [Shape::Problem, Shape::OAuth] {
@@ -177,31 +179,6 @@ fn scopeless_schemes(document: &Value) -> Vec<String> {
 
 fn json_body(operation: &Value) -> Option<&Value> {
     operation.pointer("/requestBody/content/application~1json/schema")
-}
-
-/// Says of the object that `schema` refers to, and of those inside it, that they take no other members.
-fn close(document: &mut Value, schema: &Value) {
-    let mut open = vec![schema.clone()];
-    while let Some(schema) = open.pop() {
-        let reference =
-            schema.get("$ref").and_then(Value::as_str).and_then(|text| text.strip_prefix('#'));
-        let Some(target) = reference.and_then(|pointer| document.pointer_mut(pointer)) else {
-            let inner =
-                ["items", "allOf", "oneOf", "anyOf"].into_iter().filter_map(|key| schema.get(key));
-            open.extend(inner.flat_map(|inner| match inner {
-                Value::Array(schemas) => schemas.clone(),
-                schema => vec![schema.clone()],
-            }));
-            continue;
-        };
-        let Some(target) = target.as_object_mut() else { continue };
-        if target.get("type").is_some_and(|kind| kind == "object")
-            && target.insert("additionalProperties".to_owned(), Value::Bool(false)).is_none()
-        {
-            let properties = target.get("properties").and_then(Value::as_object);
-            open.extend(properties.into_iter().flat_map(|properties| properties.values().cloned()));
-        }
-    }
 }
 
 /// The members of the object at `pointer`.

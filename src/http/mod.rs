@@ -41,6 +41,7 @@ pub mod well_known;
 
 pub mod docs;
 pub mod document;
+pub mod schema;
 pub mod site;
 
 pub mod idle;

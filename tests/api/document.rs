@@ -3,7 +3,7 @@
 use keystile::http::Features;
 use serde_json::{Value, json};
 
-use crate::harness::{DOCUMENT, EVERYTHING, TestServer, document};
+use crate::harness::{DOCUMENT, EVERYTHING, PASSWORD, TestServer, document, schema};
 
 fn operations() -> impl Iterator<Item = (&'static str, &'static str, &'static Value)> {
     DOCUMENT["paths"].as_object().unwrap().iter().flat_map(|(path, methods)| {
@@ -99,7 +99,44 @@ fn without_the_samples_the_document_has_none_of_them() {
 }
 
 #[test]
-fn revoking_takes_a_token_in_the_header_and_asks_for_none() {
-    let security = &DOCUMENT["paths"]["/revoke"]["post"]["security"];
-    assert_eq!(*security, json!([{ "OAuth2": [] }, { "Bearer": [] }, {}]));
+fn every_example_of_a_body_is_of_its_schema() {
+    let mut examples = 0;
+    for (path, method, operation) in operations() {
+        let body = &operation["requestBody"]["content"]["application/json"]["schema"];
+        let Some(reference) = body["$ref"].as_str() else { continue };
+        let example = &DOCUMENT.pointer(&reference[1..]).unwrap()["example"];
+        assert_eq!(schema::check(&DOCUMENT, body, example), Ok(()), "{method} {path}");
+        let wrong = json!({ "hunter2": example });
+        assert!(schema::check(&DOCUMENT, body, &wrong).is_err(), "{method} {path}");
+        let has_null = example.as_object().unwrap().values().any(Value::is_null);
+        assert!(!has_null, "null in the example of {method} {path}");
+        examples += 1;
+    }
+    assert!(examples >= 8);
+}
+
+#[test]
+fn a_member_that_may_be_null_is_told_from_one_that_may_be_absent() {
+    let schemas = &DOCUMENT["components"]["schemas"];
+    for (name, member) in
+        [("User", "email"), ("User", "full_name"), ("UserPage", "next"), ("Session", "user_agent")]
+    {
+        assert_eq!(schemas[name]["properties"][member]["nullable"], true, "{name} {member}");
+        assert!(schemas[name]["required"].as_array().unwrap().contains(&json!(member)));
+    }
+    assert_eq!(schemas["UserPatch"]["properties"]["email"]["nullable"], true);
+    assert_eq!(schemas["Introspection"]["required"], json!(["active"]));
+    assert_eq!(schemas["User"]["properties"]["id"].get("nullable"), None);
+}
+
+#[tokio::test]
+async fn null_is_taken_for_whatever_a_request_may_leave_out() {
+    let server = TestServer::start().await;
+    let root = server.user_with("root", &["admin"]).await;
+    let body =
+        json!({ "username": "alice", "password": PASSWORD, "roles": null, "disabled": null });
+    let user = server.post("/users").bearer(&root.access).json(&body).await.ok(201);
+    let path = format!("/users/{}", user["id"].as_str().unwrap());
+    let body = json!({ "disabled": null, "roles": null, "password": null });
+    assert_eq!(server.patch(&path).bearer(&root.access).json(&body).await.ok(200), user);
 }

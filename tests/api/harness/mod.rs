@@ -3,6 +3,7 @@
 mod answer;
 mod call;
 mod laws;
+pub mod schema;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
