@@ -6,23 +6,26 @@
 use serde_json::{Map, Value, json};
 
 use super::body::strict;
+use super::refresh_only;
 use super::routes::{Slashed, published};
 use super::schema;
 use super::shape::Shape;
 
 /// Finishes `spec`, the text of `OpenApiService::spec`; the paths in `slashed` get their slash back, and
-/// the security schemes in `hidden`, which are not on offer, are left out.
+/// the password grant is left out where it is not on offer.
 ///
 /// # Errors
 /// When `spec` is not JSON.
 pub fn finish(
     spec: &str,
     slashed: &[Slashed],
-    hidden: &[&str],
+    password_grant: bool,
 ) -> Result<String, serde_json::Error> {
     // The library repeats a path that two of its API types share.
     let mut document = strict::parse_merging(spec)?;
-    hide_schemes(&mut document, hidden);
+    if !password_grant {
+        refresh_only::edit(&mut document);
+    }
     add_slashes(&mut document, slashed);
     let mut bodies = Vec::new();
     let schemes = scopeless_schemes(&document);
@@ -65,21 +68,6 @@ fn add_slashes(document: &mut Value, slashed: &[Slashed]) {
             .into_iter()
             .map(|(path, operations)| (published(path, slashed), operations))
             .collect();
-    }
-}
-
-fn hide_schemes(document: &mut Value, hidden: &[&str]) {
-    let schemes = document.pointer_mut("/components/securitySchemes");
-    if let Some(schemes) = schemes.and_then(Value::as_object_mut) {
-        schemes.retain(|name, _| !hidden.contains(&name.as_str()));
-    }
-    for (_, operations) in members(document, "/paths") {
-        for operation in operations.as_object_mut().into_iter().flat_map(Map::values_mut) {
-            let Some(security) = operation.get_mut("security").and_then(Value::as_array_mut) else {
-                continue;
-            };
-            security.retain(|needed| hidden.iter().all(|name| needed.get(name).is_none()));
-        }
     }
 }
 
@@ -313,8 +301,8 @@ mod tests {
 
     fn document() -> Value {
         let spec = OpenApiService::new((Reads, Writes, Ping), "demo", "1").spec();
-        let document = finish(&spec, SLASHED, &[]).unwrap();
-        assert_eq!(document, finish(&spec, SLASHED, &[]).unwrap());
+        let document = finish(&spec, SLASHED, true).unwrap();
+        assert_eq!(document, finish(&spec, SLASHED, true).unwrap());
         serde_json::from_str(&document).unwrap()
     }
 
@@ -373,7 +361,7 @@ mod tests {
             "tags": [{ "name": "a" }, { "name": "z" }],
             "paths": { "/one": operation("z"), "/two": operation("a"), "/three": operation("z") },
         });
-        let finished = finish(&spec.to_string(), &[], &[]).unwrap();
+        let finished = finish(&spec.to_string(), &[], true).unwrap();
         let document: Value = serde_json::from_str(&finished).unwrap();
         assert_eq!(document["tags"], json!([{ "name": "z" }, { "name": "a" }]));
     }
@@ -389,14 +377,6 @@ mod tests {
     fn a_bearer_requirement_lists_no_scopes() {
         let json = document();
         assert_eq!(json["paths"]["/users/{id}"]["get"]["security"], json!([{ "Access": [] }]));
-    }
-
-    #[test]
-    fn a_hidden_scheme_is_in_no_list() {
-        let spec = OpenApiService::new(Reads, "demo", "1").spec();
-        let document = finish(&spec, SLASHED, &["Access"]).unwrap();
-        assert!(!document.contains("\"Access\""));
-        assert!(document.contains("/users/{id}"));
     }
 
     #[test]

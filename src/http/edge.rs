@@ -249,7 +249,7 @@ pub(in crate::http) mod tests {
             docs: true,
         };
         let routes = Routes::of(&T::meta(), SLASHED);
-        site(service, routes, SLASHED, move || document::finish(&spec, SLASHED, &[]), settings)
+        site(service, routes, SLASHED, move || document::finish(&spec, SLASHED, true), settings)
     }
 
     /// A client of `api` behind everything that stands before it in the server.

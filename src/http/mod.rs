@@ -41,6 +41,7 @@ pub mod well_known;
 
 pub mod docs;
 pub mod document;
+pub mod refresh_only;
 pub mod schema;
 pub mod site;
 
@@ -119,13 +120,8 @@ pub fn application(parts: Parts) -> impl Endpoint<Output = Response> + 'static {
 /// # Errors
 /// When it cannot be made, which is a defect.
 pub fn openapi(features: Features) -> Result<String, serde_json::Error> {
-    // Without the grant the page would offer the password flow in vain.
-    let hidden: &[_] = if features.password_grant { &[] } else { &[bearer::scheme::OAUTH2] };
-    document::finish(
-        &operations(&Arc::default(), features, String::new()).service.spec(),
-        &SLASHED,
-        hidden,
-    )
+    let spec = operations(&Arc::default(), features, String::new()).service.spec();
+    document::finish(&spec, &SLASHED, features.password_grant)
 }
 
 /// The operations that `features` leaves.

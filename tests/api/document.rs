@@ -84,6 +84,26 @@ fn without_the_password_grant_the_document_does_not_offer_it() {
     let me = &document["paths"]["/users/me"]["get"];
     assert_eq!(me["security"], json!([{ "Bearer": [] }]));
     assert!(document["paths"].get("/user/login").is_none());
+    for path in ["/token", "/authenticate", "/auth/token"] {
+        let operation = &document["paths"][path]["post"];
+        let forms = operation["requestBody"]["content"].as_object().unwrap();
+        assert_eq!(forms.len(), 2, "{path}");
+        for form in forms.values() {
+            let fields = form["schema"]["properties"].as_object().unwrap();
+            let names: Vec<_> = fields.keys().collect();
+            let expected = ["grant_type", "refresh_token", "scope", "client_id", "client_secret"];
+            assert_eq!(names, expected, "{path}");
+            assert_eq!(fields["grant_type"]["example"], "refresh_token", "{path}");
+            assert_eq!(form["schema"]["required"], json!(["grant_type", "refresh_token"]));
+            assert!(!operation.to_string().contains("`password`"), "{path}");
+        }
+    }
+    let texts =
+        [&document["info"]["description"], &document["paths"]["/token"]["post"]["description"]];
+    for text in texts {
+        assert!(!text.as_str().unwrap().contains("username and password"), "{text}");
+        assert!(!text.as_str().unwrap().contains("register, press"), "{text}");
+    }
 }
 
 #[test]
