@@ -48,6 +48,7 @@ pub struct App {
 /// What running needs of the configuration.
 struct RunSettings {
     features: Features,
+    public_url: String,
     https: bool,
     shutdown_timeout: Duration,
     sweep_interval: Duration,
@@ -89,6 +90,7 @@ impl App {
             hash_memory_mib: hash_memory_kib.div_ceil(1024),
             settings: RunSettings {
                 features: settings::features(config),
+                public_url: config.server.public_url.as_str().to_owned(),
                 https: config.server.public_url.is_https(),
                 shutdown_timeout: config.server.shutdown_timeout,
                 sweep_interval: config.sessions.sweep_interval,
@@ -138,6 +140,7 @@ impl App {
             heartbeat: Arc::clone(&heartbeat),
             clock: Arc::clone(&domain.clock) as Arc<dyn Clock>,
             random: Arc::clone(&domain.random),
+            public_url: settings.public_url,
             https: settings.https,
             features: settings.features,
         });

@@ -3,7 +3,9 @@
 //! The only place that knows `tracing_subscriber`; what is worth a line is decided where it happens.
 
 use std::io::{self, BufWriter, IsTerminal, Write};
+use std::panic::{self, PanicHookInfo};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 
 use tracing::Dispatch;
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
@@ -55,6 +57,7 @@ pub fn init(format: Option<LogFormat>, level: &str) -> Result<Guard, TelemetryEr
         .finish(BufWriter::new(io::stderr()));
     let dispatch = dispatch(format, level, terminal, writer)?;
     dispatch.try_init().map_err(|_| TelemetryError::Twice)?;
+    panic::set_hook(Box::new(log_panic));
     Ok(Guard(guard))
 }
 
@@ -99,6 +102,14 @@ impl Write for Captured {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// One line like any other, in place of the library's own. What the panic says stays out of it: that may
+/// quote anything, a request or a secret.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let location = panic.location().map(tracing::field::display);
+    let thread = thread::current();
+    tracing::error!(location, thread = thread.name(), "a thread panicked");
 }
 
 fn dispatch<W>(
@@ -191,6 +202,27 @@ mod tests {
         for bad in ["", "inof", "info,keystile", "keystile=loud", "info,,warn", "a=b=c", "[=info"] {
             assert!(check_level(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_panic_is_one_line_that_says_where_and_not_what() {
+        let (captured, dispatch) = Captured::start(LogFormat::Json, "info").unwrap();
+        let before = panic::take_hook();
+        let ours = thread::current().id();
+        panic::set_hook(Box::new(move |panic| {
+            // Other tests may panic meanwhile.
+            if thread::current().id() == ours { log_panic(panic) } else { before(panic) }
+        }));
+        tracing::dispatcher::with_default(&dispatch, || {
+            panic::catch_unwind(|| panic!("hunter2")).unwrap_err();
+        });
+        drop(panic::take_hook());
+        let text = captured.text();
+        assert_eq!(text.lines().count(), 1, "{text}");
+        let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(line["level"], "ERROR");
+        assert!(line["location"].as_str().unwrap().contains("telemetry.rs:"), "{text}");
+        assert!(line["thread"].is_string() && !text.contains("hunter2"), "{text}");
     }
 
     #[test]

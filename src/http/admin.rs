@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use poem::web::Data;
-use poem_openapi::param::{Path, Query};
+use poem_openapi::param::Path;
 use poem_openapi::payload::Json;
 use poem_openapi::types::{Example, MaybeUndefined};
 use poem_openapi::{Object, OpenApi};
@@ -18,6 +18,7 @@ use super::fail::{Conflict, Fail, Forbidden, NotFound, Unavailable, Unprocessabl
 use super::origin::Origin;
 use super::page::page_limit;
 use super::problem::{Code, Problem};
+use super::query::Query;
 use super::tag::Tag;
 use super::view::{SessionView, UserPage, UserView};
 use crate::auth::Auth;

@@ -98,6 +98,35 @@ impl<'a> ApiExtractor<'a> for Caller {
     }
 }
 
+/// A bearer token that may be absent, not yet judged.
+pub struct Presented(pub Option<String>);
+
+impl<'a> ApiExtractor<'a> for Presented {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        Caller::register(registry);
+    }
+
+    fn security_schemes() -> Vec<&'static str> {
+        Caller::security_schemes()
+    }
+
+    fn has_security_fallback() -> bool {
+        true
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        _: &mut RequestBody,
+        _: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        Ok(Self(presented(request.headers())?.map(str::to_owned)))
+    }
+}
+
 /// A refresh token in the `Authorization` header, not yet judged.
 pub struct PresentedRefresh(pub String);
 
@@ -140,7 +169,7 @@ pub fn auth_of(request: &Request) -> Result<&Arc<Auth>, Problem> {
 ///
 /// # Errors
 /// `ambiguous_credentials` for two headers (RFC 6750 §2).
-pub fn presented(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+fn presented(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {

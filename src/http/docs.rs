@@ -23,9 +23,6 @@ const FAVICON: &[u8] = include_bytes!("favicon.ico");
 const START: &str = "SwaggerUIBundle({ dom_id: '#ui', url: 'openapi.json', deepLinking: true, \
     validatorUrl: null, persistAuthorization: false })";
 
-/// An hour: the page changes with the program only.
-const CACHED: HeaderValue = HeaderValue::from_static("public, max-age=3600");
-
 /// Where it is.
 pub const PATHS: [&str; 3] = ["/docs", "/openapi.json", "/favicon.ico"];
 
@@ -52,10 +49,7 @@ pub fn attach(
 }
 
 fn favicon() -> Response {
-    Response::builder()
-        .content_type("image/x-icon")
-        .header(header::CACHE_CONTROL, CACHED)
-        .body(FAVICON)
+    Response::builder().content_type("image/x-icon").body(FAVICON)
 }
 
 struct Page {
@@ -69,7 +63,6 @@ fn page() -> poem::Result<Response> {
     let page = page.ok_or_else(|| Problem::internal("the bundled page has another form"))?;
     Ok(Response::builder()
         .content_type("text/html; charset=utf-8")
-        .header(header::CACHE_CONTROL, CACHED)
         .header(header::CONTENT_SECURITY_POLICY, page.csp.clone())
         .body(page.html.as_str())
         .into_response())

@@ -6,22 +6,26 @@
 use serde_json::{Map, Value, json};
 
 use super::body::strict;
+use super::refresh_only;
 use super::routes::{Slashed, published};
+use super::schema;
 use super::shape::Shape;
 
 /// Finishes `spec`, the text of `OpenApiService::spec`; the paths in `slashed` get their slash back, and
-/// the security schemes in `hidden`, which are not on offer, are left out.
+/// the password grant is left out where it is not on offer.
 ///
 /// # Errors
 /// When `spec` is not JSON.
 pub fn finish(
     spec: &str,
     slashed: &[Slashed],
-    hidden: &[&str],
+    password_grant: bool,
 ) -> Result<String, serde_json::Error> {
     // The library repeats a path that two of its API types share.
     let mut document = strict::parse_merging(spec)?;
-    hide_schemes(&mut document, hidden);
+    if !password_grant {
+        refresh_only::edit(&mut document);
+    }
     add_slashes(&mut document, slashed);
     let mut bodies = Vec::new();
     let schemes = scopeless_schemes(&document);
@@ -32,8 +36,9 @@ pub fn finish(
         }
     }
     for body in bodies {
-        close(&mut document, &body);
+        schema::close(&mut document, &body);
     }
+    schema::mark_nulls(&mut document);
     order_tags(&mut document);
     if let Some(schemas) = object(&mut document, &["components", "schemas"]) {
         for shape in [Shape::Problem, Shape::OAuth] {
@@ -63,21 +68,6 @@ fn add_slashes(document: &mut Value, slashed: &[Slashed]) {
             .into_iter()
             .map(|(path, operations)| (published(path, slashed), operations))
             .collect();
-    }
-}
-
-fn hide_schemes(document: &mut Value, hidden: &[&str]) {
-    let schemes = document.pointer_mut("/components/securitySchemes");
-    if let Some(schemes) = schemes.and_then(Value::as_object_mut) {
-        schemes.retain(|name, _| !hidden.contains(&name.as_str()));
-    }
-    for (_, operations) in members(document, "/paths") {
-        for operation in operations.as_object_mut().into_iter().flat_map(Map::values_mut) {
-            let Some(security) = operation.get_mut("security").and_then(Value::as_array_mut) else {
-                continue;
-            };
-            security.retain(|needed| hidden.iter().all(|name| needed.get(name).is_none()));
-        }
     }
 }
 
@@ -156,7 +146,7 @@ fn finish_response(shape: Shape, status: &str, response: &mut Value) {
     response.insert("content".to_owned(), json!({ shape.media_type(): { "schema": schema } }));
     let header = match status {
         "401" => ("WWW-Authenticate", json!({ "type": "string" }), "The challenge of RFC 6750."),
-        "429" | "503" => ("Retry-After", json!({ "type": "integer" }), "Seconds to wait."),
+        "503" => ("Retry-After", json!({ "type": "integer" }), "Seconds to wait."),
         _ => return,
     };
     let (name, schema, about) = header;
@@ -177,31 +167,6 @@ fn scopeless_schemes(document: &Value) -> Vec<String> {
 
 fn json_body(operation: &Value) -> Option<&Value> {
     operation.pointer("/requestBody/content/application~1json/schema")
-}
-
-/// Says of the object that `schema` refers to, and of those inside it, that they take no other members.
-fn close(document: &mut Value, schema: &Value) {
-    let mut open = vec![schema.clone()];
-    while let Some(schema) = open.pop() {
-        let reference =
-            schema.get("$ref").and_then(Value::as_str).and_then(|text| text.strip_prefix('#'));
-        let Some(target) = reference.and_then(|pointer| document.pointer_mut(pointer)) else {
-            let inner =
-                ["items", "allOf", "oneOf", "anyOf"].into_iter().filter_map(|key| schema.get(key));
-            open.extend(inner.flat_map(|inner| match inner {
-                Value::Array(schemas) => schemas.clone(),
-                schema => vec![schema.clone()],
-            }));
-            continue;
-        };
-        let Some(target) = target.as_object_mut() else { continue };
-        if target.get("type").is_some_and(|kind| kind == "object")
-            && target.insert("additionalProperties".to_owned(), Value::Bool(false)).is_none()
-        {
-            let properties = target.get("properties").and_then(Value::as_object);
-            open.extend(properties.into_iter().flat_map(|properties| properties.values().cloned()));
-        }
-    }
 }
 
 /// The members of the object at `pointer`.
@@ -231,7 +196,7 @@ mod tests {
     use super::*;
     use crate::http::body::form::{Field, Fields, FormBody, FormFields};
     use crate::http::body::json::JsonBody;
-    use crate::http::fail::{Conflict, Fail, TooManyRequests};
+    use crate::http::fail::{Conflict, Fail, Unavailable};
     use crate::http::problem::Problem;
     use crate::http::routes::Routes;
 
@@ -317,7 +282,7 @@ mod tests {
             &self,
             id: Path<u32>,
             body: JsonBody<Outer>,
-        ) -> Result<Json<Answer>, Fail<(Conflict, TooManyRequests)>> {
+        ) -> Result<Json<Answer>, Fail<(Conflict, Unavailable)>> {
             drop(body.0.inner.into_iter().map(|inner| (inner.zeta, inner.alpha)));
             Ok(Json(Answer { id: id.0 }))
         }
@@ -336,8 +301,8 @@ mod tests {
 
     fn document() -> Value {
         let spec = OpenApiService::new((Reads, Writes, Ping), "demo", "1").spec();
-        let document = finish(&spec, SLASHED, &[]).unwrap();
-        assert_eq!(document, finish(&spec, SLASHED, &[]).unwrap());
+        let document = finish(&spec, SLASHED, true).unwrap();
+        assert_eq!(document, finish(&spec, SLASHED, true).unwrap());
         serde_json::from_str(&document).unwrap()
     }
 
@@ -363,7 +328,7 @@ mod tests {
         let get = &json["paths"]["/users/{id}"]["get"];
         assert_eq!(statuses(get), ["200", "400", "401", "403", "404", "422", "431", "500", "503"]);
         let patch = &json["paths"]["/users/{id}"]["patch"];
-        let expected = ["200", "400", "404", "408", "409", "413", "415", "429", "431", "500"];
+        let expected = ["200", "400", "404", "408", "409", "413", "415", "431", "500", "503"];
         assert_eq!(statuses(patch), expected);
         assert_eq!(
             statuses(&json["paths"]["/token"]["post"]),
@@ -378,9 +343,9 @@ mod tests {
         let schema = &unauthorized["content"]["application/problem+json"]["schema"];
         assert_eq!(schema["$ref"], "#/components/schemas/Problem");
         assert!(unauthorized["headers"]["WWW-Authenticate"].is_object());
-        let busy = &json["paths"]["/users/{id}"]["patch"]["responses"]["429"];
+        let busy = &json["paths"]["/users/{id}"]["patch"]["responses"]["503"];
         assert!(busy["headers"]["Retry-After"].is_object());
-        assert_eq!(busy["description"], "Too Many Requests");
+        assert_eq!(busy["description"], "Service Unavailable");
         let bad = &json["paths"]["/token"]["post"]["responses"]["400"];
         assert_eq!(
             bad["content"]["application/json"]["schema"]["$ref"],
@@ -396,7 +361,7 @@ mod tests {
             "tags": [{ "name": "a" }, { "name": "z" }],
             "paths": { "/one": operation("z"), "/two": operation("a"), "/three": operation("z") },
         });
-        let finished = finish(&spec.to_string(), &[], &[]).unwrap();
+        let finished = finish(&spec.to_string(), &[], true).unwrap();
         let document: Value = serde_json::from_str(&finished).unwrap();
         assert_eq!(document["tags"], json!([{ "name": "z" }, { "name": "a" }]));
     }
@@ -412,14 +377,6 @@ mod tests {
     fn a_bearer_requirement_lists_no_scopes() {
         let json = document();
         assert_eq!(json["paths"]["/users/{id}"]["get"]["security"], json!([{ "Access": [] }]));
-    }
-
-    #[test]
-    fn a_hidden_scheme_is_in_no_list() {
-        let spec = OpenApiService::new(Reads, "demo", "1").spec();
-        let document = finish(&spec, SLASHED, &["Access"]).unwrap();
-        assert!(!document.contains("\"Access\""));
-        assert!(document.contains("/users/{id}"));
     }
 
     #[test]

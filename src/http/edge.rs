@@ -95,7 +95,12 @@ impl<E> Edge<E> {
             if let Some(location) = self.routes.slash_redirect(&asked.uri) {
                 return (redirect(&location), None);
             }
-            Code::NotFound.into()
+            if path.is_empty() {
+                // A tunnel is nowhere, so that no method is to be had there (RFC 9110 §10.2.1).
+                Problem::from(Code::MethodNotAllowed).with_allow(String::new())
+            } else {
+                Code::NotFound.into()
+            }
         } else if error.is::<MethodNotAllowedError>() {
             let allow = self.routes.allow(path).unwrap_or_default();
             Problem::from(Code::MethodNotAllowed).with_allow(allow)
@@ -116,7 +121,7 @@ impl<E> Edge<E> {
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF);
         headers.insert(header::REFERRER_POLICY, NO_REFERRER);
         headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(CSP);
-        headers.entry(header::CACHE_CONTROL).or_insert(NO_STORE);
+        headers.insert(header::CACHE_CONTROL, NO_STORE);
         if self.https {
             headers.insert(header::STRICT_TRANSPORT_SECURITY, HSTS);
         }
@@ -171,7 +176,7 @@ async fn received(request: &mut Request) -> std::result::Result<(), Problem> {
     body::receive(request).await
 }
 
-/// The message of a panic may quote anything, so it stays with the process's own panic hook.
+/// The message of a panic may quote anything, so nobody looks at it; where it happened the log says.
 fn panicked() -> Problem {
     Problem::internal("a handler panicked")
 }
@@ -244,7 +249,7 @@ pub(in crate::http) mod tests {
             docs: true,
         };
         let routes = Routes::of(&T::meta(), SLASHED);
-        site(service, routes, SLASHED, move || document::finish(&spec, SLASHED, &[]), settings)
+        site(service, routes, SLASHED, move || document::finish(&spec, SLASHED, true), settings)
     }
 
     /// A client of `api` behind everything that stands before it in the server.
@@ -379,6 +384,9 @@ pub(in crate::http) mod tests {
             let response = client.request(method, "/docs").send().await;
             response.assert_header("allow", "GET, HEAD");
         }
+        let tunnel = client.request(Method::CONNECT, "hunter2:443").send().await;
+        tunnel.assert_header("allow", "");
+        assert_eq!(refusal(tunnel).await, (405, "method_not_allowed".to_owned()));
     }
 
     #[tokio::test]

@@ -93,8 +93,6 @@ markers! {
     Conflict = 409,
     /// 422.
     Unprocessable = 422,
-    /// 429.
-    TooManyRequests = 429,
     /// 503.
     Unavailable = 503,
 }

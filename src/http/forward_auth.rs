@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use poem::http::Uri;
 use poem::web::Data;
 use poem_openapi::param::Query;
 use poem_openapi::{ApiResponse, OpenApi};
@@ -11,6 +12,7 @@ use super::bearer::Caller;
 use super::fail::{BadRequest, Fail, Forbidden};
 use super::problem::{Code, Problem};
 use super::tag::Tag;
+use super::urlencoded;
 use crate::auth::Auth;
 use crate::auth::model::scope::Scopes;
 
@@ -53,7 +55,9 @@ impl ForwardAuthApi {
         scope: Query<Option<String>>,
         /// A role that is needed
         role: Query<Option<String>>,
+        uri: &Uri,
     ) -> Result<Verified, Fail<(BadRequest, Forbidden)>> {
+        check_demands(uri.query().unwrap_or_default())?;
         if let Some(needed) = scope.0 {
             let needed = Scopes::parse(&needed).map_err(|_| Code::InvalidScope)?;
             if !needed.iter().all(|scope| caller.has_scope(scope)) {
@@ -73,6 +77,19 @@ impl ForwardAuthApi {
             caller.scopes().to_string(),
         ))
     }
+}
+
+/// A demand that was misspelt or hidden behind another one would let through what it was to stop, so that
+/// nothing is ignored here.
+fn check_demands(query: &str) -> Result<(), Problem> {
+    let mut demands = vec!["scope", "role"];
+    for pair in urlencoded::pairs(query.as_bytes()) {
+        let demand =
+            pair.ok().and_then(|(name, _)| demands.iter().position(|known| *known == name));
+        let detail = "The parameters are `scope` and `role`, each at most once.";
+        demands.swap_remove(demand.ok_or_else(|| Problem::new(Code::InvalidRequest, detail))?);
+    }
+    Ok(())
 }
 
 fn encoded(text: &str) -> String {

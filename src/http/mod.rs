@@ -15,6 +15,7 @@ pub mod shape;
 pub mod fail;
 pub mod refusal;
 pub mod routes;
+pub mod urlencoded;
 
 pub mod body;
 pub mod edge;
@@ -24,6 +25,7 @@ pub mod error;
 pub mod examples;
 pub mod origin;
 pub mod page;
+pub mod query;
 pub mod tag;
 pub mod view;
 
@@ -39,6 +41,8 @@ pub mod well_known;
 
 pub mod docs;
 pub mod document;
+pub mod refresh_only;
+pub mod schema;
 pub mod site;
 
 pub mod idle;
@@ -82,6 +86,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Where request ids have their randomness from.
     pub random: Arc<dyn Random>,
+    /// The origin under which clients find the server, without a slash at its end.
+    pub public_url: String,
     /// Whether the public URL is https.
     pub https: bool,
     /// Which routes there are.
@@ -98,7 +104,7 @@ const SLASHED: [Slashed; 2] = [
 #[must_use]
 pub fn application(parts: Parts) -> impl Endpoint<Output = Response> + 'static {
     let features = parts.features;
-    let Operations { routes, service } = operations(&parts.heartbeat, features);
+    let Operations { routes, service } = operations(&parts.heartbeat, features, parts.public_url);
     let settings = site::Settings {
         clock: parts.clock,
         random: parts.random,
@@ -114,13 +120,12 @@ pub fn application(parts: Parts) -> impl Endpoint<Output = Response> + 'static {
 /// # Errors
 /// When it cannot be made, which is a defect.
 pub fn openapi(features: Features) -> Result<String, serde_json::Error> {
-    // Without the grant the page would offer the password flow in vain.
-    let hidden: &[_] = if features.password_grant { &[] } else { &[bearer::scheme::OAUTH2] };
-    document::finish(&operations(&Arc::default(), features).service.spec(), &SLASHED, hidden)
+    let spec = operations(&Arc::default(), features, String::new()).service.spec();
+    document::finish(&spec, &SLASHED, features.password_grant)
 }
 
 /// The operations that `features` leaves.
-fn operations(heartbeat: &Arc<Heartbeat>, features: Features) -> Operations {
+fn operations(heartbeat: &Arc<Heartbeat>, features: Features, public_url: String) -> Operations {
     let Features { docs, samples, password_grant } = features;
     let always = (
         token::TokenApi { password_grant },
@@ -129,7 +134,7 @@ fn operations(heartbeat: &Arc<Heartbeat>, features: Features) -> Operations {
         admin::AdminApi,
         home::HomeApi { docs },
         forward_auth::ForwardAuthApi,
-        well_known::WellKnownApi { password_grant, docs },
+        well_known::WellKnownApi { public_url, password_grant, docs },
         health::HealthApi(Arc::clone(heartbeat)),
     );
     let resources = (samples::protected::ProtectedApi, samples::posts::PostsApi);

@@ -124,9 +124,6 @@ codes! {
     InvalidValue = UNPROCESSABLE_ENTITY, "invalid_value", "Invalid value", "A value is not valid.";
     /// The new password breaks the policy; the detail names the rule.
     WeakPassword = UNPROCESSABLE_ENTITY, "weak_password", "Weak password", "The password is too weak.";
-    /// Too many attempts; Retry-After says when the next one counts.
-    TooManyAttempts = TOO_MANY_REQUESTS, "too_many_attempts", "Too many attempts",
-        "Too many attempts; try again later.";
     /// The header section is larger than this server reads.
     HeadersTooLarge = REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", "Headers too large",
         "The header section is too large.";
@@ -146,9 +143,11 @@ impl Code {
             (Self::InvalidGrant | Self::UnsupportedGrantType | Self::InvalidScope, _) => {
                 self.as_str()
             }
+            // RFC 6750 §3.1: no token came that could be invalid.
+            (Self::NotAuthenticated, _) => "invalid_request",
             (_, 401) => "invalid_token",
             (_, 403) => "insufficient_scope",
-            (_, 429 | 503) => "temporarily_unavailable",
+            (_, 503) => "temporarily_unavailable",
             (_, 500) => "server_error",
             _ => "invalid_request",
         }
@@ -200,12 +199,6 @@ impl Problem {
     #[must_use]
     pub fn insufficient_scope(scope: impl Into<Cow<'static, str>>) -> Self {
         Self { scope: Some(scope.into()), ..Self::from(Code::InsufficientScope) }
-    }
-
-    /// Too many attempts, the next one in `secs` seconds.
-    #[must_use]
-    pub fn too_many_attempts(secs: u32) -> Self {
-        Self { retry_after_secs: Some(secs), ..Self::from(Code::TooManyAttempts) }
     }
 
     /// Not now; try again in `secs` seconds.
@@ -263,7 +256,6 @@ impl Problem {
 
     fn add_headers(&self, shape: Shape, headers: &mut header::HeaderMap) {
         if shape == Shape::OAuth {
-            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
             headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
         }
         if let Some(challenge) = self.challenge() {
@@ -299,7 +291,7 @@ impl Problem {
     }
 
     fn retry_after_secs(&self) -> Option<u32> {
-        let waits = matches!(self.code, Code::TooManyAttempts | Code::Unavailable);
+        let waits = self.code == Code::Unavailable;
         waits.then(|| self.retry_after_secs.unwrap_or(1).max(1))
     }
 }
@@ -369,7 +361,6 @@ mod tests {
         let problem = Problem::new(Code::InvalidGrant, "say \"no\" \\ n\u{e9}");
         let (response, body) = sent(&problem, Shape::OAuth).await;
         assert_eq!(response.content_type(), Some("application/json"));
-        assert_eq!(response.header("cache-control"), Some("no-store"));
         assert_eq!(response.header("pragma"), Some("no-cache"));
         assert_eq!(body["error"], "invalid_grant");
         assert_eq!(body["error_description"], "say 'no' ' n?");
@@ -380,6 +371,8 @@ mod tests {
     async fn a_401_names_an_error_only_when_a_token_was_presented() {
         let (none, _) = sent(&Code::NotAuthenticated.into(), Shape::Problem).await;
         assert_eq!(none.header("www-authenticate"), Some("Bearer realm=\"keystile\""));
+        let (_, body) = sent(&Code::NotAuthenticated.into(), Shape::OAuth).await;
+        assert_eq!(body["error"], "invalid_request");
         let invalid = Some("Bearer realm=\"keystile\", error=\"invalid_token\"");
         let (bad, _) = sent(&Code::InvalidToken.into(), Shape::Problem).await;
         assert_eq!(bad.header("www-authenticate"), invalid);
@@ -387,6 +380,7 @@ mod tests {
         let (dead, body) = sent(&refused, Shape::OAuth).await;
         assert_eq!((dead.status().as_u16(), &body["status"]), (401, &json!(401)));
         assert_eq!(dead.header("www-authenticate"), invalid);
+        assert_eq!(body["error"], "invalid_grant");
     }
 
     #[tokio::test]
@@ -402,7 +396,7 @@ mod tests {
 
     #[tokio::test]
     async fn waiting_answers_say_how_long_in_whole_seconds() {
-        let (busy, body) = sent(&Problem::too_many_attempts(7), Shape::OAuth).await;
+        let (busy, body) = sent(&Problem::unavailable(7), Shape::OAuth).await;
         assert_eq!(busy.header("retry-after"), Some("7"));
         assert_eq!(body["error"], "temporarily_unavailable");
         let (down, _) = sent(&Code::Unavailable.into(), Shape::Problem).await;

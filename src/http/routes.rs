@@ -108,7 +108,8 @@ impl Routes {
     /// Where `uri` would have been found with its last slash added or taken away; the query stays.
     #[must_use]
     pub fn slash_redirect(&self, uri: &Uri) -> Option<String> {
-        let path = uri.path();
+        // The target of CONNECT has no path at all (RFC 9110 §7.1).
+        let path = Some(uri.path()).filter(|path| path.starts_with('/'))?;
         let mut toggled = match path.strip_suffix('/') {
             Some(shorter) => shorter.to_owned(),
             None => format!("{path}/"),
@@ -193,5 +194,6 @@ mod tests {
         assert_eq!(redirect("/nowhere/"), None);
         assert_eq!(redirect("//evil.example/"), None);
         assert_eq!(redirect("/"), None);
+        assert_eq!(redirect("a:1"), None);
     }
 }

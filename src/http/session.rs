@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use poem::web::Data;
-use poem_openapi::param::{Path, Query};
+use poem_openapi::param::Path;
 use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi};
 
@@ -12,6 +12,7 @@ use super::bearer::{Caller, Scope};
 use super::fail::{Fail, Forbidden, NotFound, Unauthorized, Unavailable};
 use super::origin::Origin;
 use super::problem::Code;
+use super::query::Query;
 use super::tag::Tag;
 use super::view::SessionView;
 use crate::auth::Auth;

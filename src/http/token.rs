@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use poem::http::{HeaderMap, StatusCode};
+use poem::http::StatusCode;
 use poem::web::Data;
 use poem_openapi::payload::Json;
 use poem_openapi::{ApiResponse, Object, OpenApi};
 
-use super::bearer::{Caller, PresentedRefresh, Scope, presented};
+use super::bearer::{Caller, Presented, PresentedRefresh, Scope};
 use super::body::form::{Field, Fields, FormBody, FormFields, OptionalFormBody};
 use super::examples;
 use super::fail::{BadRequest, Fail, Forbidden, Unauthorized, Unavailable};
@@ -221,13 +221,13 @@ impl TokenApi {
     async fn revoke(
         &self,
         auth: Data<&Arc<Auth>>,
-        headers: &HeaderMap,
+        bearer: Presented,
         form: OptionalFormBody<TokenForm>,
         origin: Origin,
     ) -> Result<Json<Message>, Fail<(BadRequest, Unavailable)>> {
-        let token = match (form.0, presented(headers)?) {
+        let token = match (form.0, bearer.0) {
             (Some(form), _) => form.token,
-            (None, Some(bearer)) => bearer.to_owned(),
+            (None, Some(bearer)) => bearer,
             (None, None) => {
                 return Err(
                     Problem::new(Code::InvalidRequest, "There is no token to revoke.").into()

@@ -8,10 +8,11 @@ use poem_openapi::{Object, OpenApi};
 
 use super::tag::Tag;
 use crate::auth::Auth;
-use crate::auth::model::scope::known;
 
 /// Discovery.
 pub struct WellKnownApi {
+    /// The origin that all endpoints are under.
+    pub public_url: String,
     /// Whether the password grant is offered.
     pub password_grant: bool,
     /// Whether `/docs` is there.
@@ -44,7 +45,7 @@ struct Metadata {
     grant_types_supported: Vec<String>,
     /// There is no authorization endpoint.
     response_types_supported: Vec<String>,
-    /// The scopes operations ask for.
+    /// The scopes that a role may carry.
     scopes_supported: Vec<String>,
     /// Clients do not authenticate.
     token_endpoint_auth_methods_supported: Vec<String>,
@@ -69,19 +70,20 @@ impl WellKnownApi {
         operation_id = "metadata"
     )]
     async fn metadata(&self, auth: Data<&Arc<Auth>>) -> Json<Metadata> {
-        let issuer = &auth.policy().issuer;
-        let at = |path: &str| format!("{issuer}{path}");
+        let policy = auth.policy();
+        // Tokens may name an issuer under which this server is not found.
+        let at = |path: &str| format!("{}{path}", self.public_url);
         let password = self.password_grant.then_some("password");
         let grants = password.into_iter().chain(["refresh_token"]);
         Json(Metadata {
-            issuer: issuer.clone(),
+            issuer: policy.issuer.clone(),
             token_endpoint: at("/token"),
             revocation_endpoint: at("/revoke"),
             introspection_endpoint: at("/introspect"),
             jwks_uri: at("/.well-known/jwks.json"),
             grant_types_supported: grants.map(str::to_owned).collect(),
             response_types_supported: Vec::new(),
-            scopes_supported: known::ALL.map(str::to_owned).to_vec(),
+            scopes_supported: policy.role_scopes.all().iter().map(str::to_owned).collect(),
             token_endpoint_auth_methods_supported: vec!["none".to_owned()],
             service_documentation: self.docs.then(|| at("/docs")),
         })

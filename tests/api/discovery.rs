@@ -1,9 +1,12 @@
 //! What other services read, how the server is, and which routes the configuration takes away.
 
+use std::sync::Arc;
+
+use keystile::auth::model::scope::{RoleScopes, Scopes};
 use keystile::token::algorithm::Algorithm;
 use serde_json::{Value, json};
 
-use crate::harness::{ISSUER, PASSWORD, TestServer};
+use crate::harness::{ISSUER, PASSWORD, PUBLIC_URL, TestServer};
 
 #[tokio::test]
 async fn the_public_key_of_an_asymmetric_algorithm_is_published() {
@@ -27,19 +30,27 @@ async fn a_shared_secret_is_not_published() {
 
 #[tokio::test]
 async fn the_metadata_name_what_there_is() {
-    let server = TestServer::start().await;
+    let server = TestServer::with(|settings| {
+        let rows = [
+            ("admin", "introspect me posts:write users:read users:write"),
+            ("auditor", "me reports:read"),
+        ];
+        let rows = rows.map(|(role, scopes)| (role.to_owned(), Scopes::parse(scopes).unwrap()));
+        settings.policy.role_scopes = Arc::new(RoleScopes::new(rows.into()));
+    })
+    .await;
     let metadata = server.get("/.well-known/oauth-authorization-server").await.ok(200);
     let expected = json!({
         "issuer": ISSUER,
-        "token_endpoint": format!("{ISSUER}/token"),
-        "revocation_endpoint": format!("{ISSUER}/revoke"),
-        "introspection_endpoint": format!("{ISSUER}/introspect"),
-        "jwks_uri": format!("{ISSUER}/.well-known/jwks.json"),
+        "token_endpoint": format!("{PUBLIC_URL}/token"),
+        "revocation_endpoint": format!("{PUBLIC_URL}/revoke"),
+        "introspection_endpoint": format!("{PUBLIC_URL}/introspect"),
+        "jwks_uri": format!("{PUBLIC_URL}/.well-known/jwks.json"),
         "grant_types_supported": ["password", "refresh_token"],
         "response_types_supported": [],
-        "scopes_supported": ["me", "posts:write", "users:read", "users:write", "introspect"],
+        "scopes_supported": ["introspect", "me", "posts:write", "reports:read", "users:read", "users:write"],
         "token_endpoint_auth_methods_supported": ["none"],
-        "service_documentation": format!("{ISSUER}/docs"),
+        "service_documentation": format!("{PUBLIC_URL}/docs"),
     });
     assert_eq!(metadata, expected);
 }

@@ -139,6 +139,25 @@ async fn a_head_answers_as_a_get_without_its_body() {
 }
 
 #[tokio::test]
+async fn a_parameter_comes_once_and_in_url_coding() {
+    let server = TestServer::start().await;
+    let root = server.user_with("root", &["admin"]).await;
+    for path in [
+        "/posts?limit=1&limit=0",
+        "/posts?limit=1&limi%74=1",
+        "/posts?after=%ff",
+        "/users?q=a&q=b",
+        "/users?q=%",
+    ] {
+        server.get(path).bearer(&root.access).await.refused(422, "invalid_parameter");
+    }
+    let twice = "/users/me/sessions?current=false&current=true";
+    server.delete(twice).bearer(&root.access).await.refused(422, "invalid_parameter");
+    server.get("/posts?limit=1&x=1&x=2").await.ok(200);
+    server.get("/users?q=r%6Fot&limit=1").bearer(&root.access).await.ok(200);
+}
+
+#[tokio::test]
 async fn a_request_id_is_the_servers_own() {
     let server = TestServer::start().await;
     let theirs = server.get("/hunter2").header("x-request-id", "hunter2").await;

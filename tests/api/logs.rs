@@ -41,7 +41,7 @@ async fn visit(server: &TestServer) -> Vec<String> {
     let own = pairs[1].clone();
     let at = |path: &str| format!("{path}?access_token={query}");
     server.get(&at("/users/me")).bearer(&own.access).await.ok(200);
-    server.get(&at("/verify")).bearer(&own.access).await.ok(204);
+    server.get(&at("/verify")).bearer(&own.access).await.refused(400, "invalid_request");
     server.get(&at("/items/")).bearer(&own.access).await.ok(200);
     server.get(&at("/users/me")).bearer(wrong).await.refused(401, "invalid_token");
     server.get("/users/me").header("authorization", &format!("Basic {client}")).await;

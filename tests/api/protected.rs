@@ -48,6 +48,28 @@ async fn a_proxy_may_demand_scopes_and_a_role() {
 }
 
 #[tokio::test]
+async fn a_demand_of_a_proxy_that_cannot_be_understood_lets_nothing_through() {
+    let server = TestServer::start().await;
+    let pair = server.user("alice").await;
+    for query in [
+        "scope=me&scope=users:write",
+        "scope=me&%73cope=me",
+        "role=user&role=admin",
+        "roles=admin",
+        "Role=user",
+        "scope=me&hunter2",
+        "scope=%ff",
+        "scope=me&role=%",
+    ] {
+        let answer = server.get(&format!("/verify?{query}")).bearer(&pair.access).await;
+        answer.refused(400, "invalid_request");
+    }
+    server.get("/verify?role=").bearer(&pair.access).await.refused(403, "forbidden");
+    server.get("/verify?scope").bearer(&pair.access).await.refused(400, "invalid_scope");
+    server.get("/verify?scope=me&&role=user&").bearer(&pair.access).await.ok(204);
+}
+
+#[tokio::test]
 async fn a_role_taken_away_is_gone_at_the_next_request() {
     let server = TestServer::start().await;
     let root = server.user_with("root", &["admin"]).await;

@@ -15,6 +15,8 @@ use crate::harness::{ACCESS_TTL, Answer, Call, DOCUMENT, PASSWORD, Pair, SECOND,
 enum Needs {
     /// Nothing.
     Nothing,
+    /// Nothing, but a bearer token in place of the body is taken.
+    Offers,
     /// Any live access token.
     Token,
     /// A live access token with this scope.
@@ -25,14 +27,20 @@ enum Needs {
     Refresh,
 }
 
-use Needs::{Admin, Nothing, Refresh, Scope, Token};
+use Needs::{Admin, Nothing, Offers, Refresh, Scope, Token};
+
+impl Needs {
+    fn is_public(self) -> bool {
+        matches!(self, Nothing | Offers)
+    }
+}
 
 const TABLE: [(&str, &str, Needs); 37] = [
     ("POST", "/token", Nothing),
     ("POST", "/authenticate", Nothing),
     ("POST", "/auth/token", Nothing),
     ("POST", "/refresh", Refresh),
-    ("POST", "/revoke", Nothing),
+    ("POST", "/revoke", Offers),
     ("POST", "/introspect", Scope("introspect")),
     ("POST", "/auth/", Nothing),
     ("GET", "/users/me", Token),
@@ -75,7 +83,7 @@ fn call<'a>(server: &'a TestServer, method: &str, path: &str) -> Call<'a> {
 }
 
 fn protected() -> impl Iterator<Item = (&'static str, &'static str, Needs)> {
-    TABLE.into_iter().filter(|(_, _, needs)| *needs != Nothing)
+    TABLE.into_iter().filter(|(_, _, needs)| !needs.is_public())
 }
 
 /// Refused for a bad token, with the challenge that says so.
@@ -91,6 +99,7 @@ fn assert_bad_token(answer: &Answer, needs: Needs) {
 fn declared(needs: Needs) -> Value {
     match needs {
         Nothing => Value::Null,
+        Offers => json!([{ "OAuth2": [] }, { "Bearer": [] }, {}]),
         Refresh => json!([{ "RefreshToken": [] }]),
         Token | Admin => json!([{ "OAuth2": [] }, { "Bearer": [] }]),
         Scope(scope) => json!([{ "OAuth2": [scope] }, { "Bearer": [] }]),
@@ -125,7 +134,7 @@ async fn without_a_token_the_challenge_names_no_error() {
 #[tokio::test]
 async fn what_is_public_asks_for_no_token_and_minds_no_bad_one() {
     let server = TestServer::start().await;
-    for (method, path, _) in TABLE.into_iter().filter(|(_, _, needs)| *needs == Nothing) {
+    for (method, path, _) in TABLE.into_iter().filter(|(_, _, needs)| needs.is_public()) {
         for answer in
             [call(&server, method, path).await, call(&server, method, path).bearer("hunter2").await]
         {

@@ -117,6 +117,12 @@ impl RoleScopes {
         self.0.values().any(|scopes| scopes.contains(scope))
     }
 
+    /// All scopes that any role carries.
+    #[must_use]
+    pub fn all(&self) -> Scopes {
+        Scopes(self.0.values().flat_map(|scopes| scopes.0.iter().cloned()).collect())
+    }
+
     /// Whether one of these roles allows `scope`.
     #[must_use]
     pub fn allow<'a>(&self, roles: impl IntoIterator<Item = &'a String>, scope: &str) -> bool {
@@ -158,6 +164,7 @@ mod tests {
         );
         let roles = ["a".to_owned(), "b".to_owned(), "gone".to_owned()];
         assert_eq!(table.allowed(&roles).to_string(), "me x y");
+        assert_eq!(table.all().to_string(), "me x y");
         assert!(!table.has("gone"));
         assert!(table.knows("x") && !table.knows("z"));
     }

@@ -9,6 +9,7 @@ use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 
 use super::{CREDENTIALS_BYTES_MAX, MediaType, is_plain, read};
 use crate::http::problem::{Code, Problem};
+use crate::http::urlencoded;
 
 const URLENCODED: &str = "application/x-www-form-urlencoded";
 const MULTIPART: &str = "multipart/form-data";
@@ -185,43 +186,17 @@ const fn expected_media<T: FormFields>() -> &'static str {
     }
 }
 
-fn malformed() -> Problem {
+fn malformed<E>(_: E) -> Problem {
     Problem::new(Code::InvalidRequest, "The form is malformed.")
 }
 
 fn urlencoded(known: &[Field], bytes: &[u8]) -> Result<Fields, Problem> {
     let mut fields = Fields(Vec::new());
-    for pair in bytes.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
-        let mut halves = pair.splitn(2, |byte| *byte == b'=');
-        let name = decode(halves.next().unwrap_or_default())?;
-        let value = decode(halves.next().unwrap_or_default())?;
+    for pair in urlencoded::pairs(bytes) {
+        let (name, value) = pair.map_err(malformed)?;
         fields.keep(known, &name, value)?;
     }
     Ok(fields)
-}
-
-/// Undoes the URL coding; what no encoder writes (a bare `%`, bytes that are not UTF-8, NUL) is refused.
-fn decode(coded: &[u8]) -> Result<String, Problem> {
-    let mut decoded = Vec::with_capacity(coded.len());
-    let mut rest = coded.iter();
-    while let Some(byte) = rest.next() {
-        decoded.push(match byte {
-            b'+' => b' ',
-            b'%' => hex(rest.next())? << 4 | hex(rest.next())?,
-            byte => *byte,
-        });
-    }
-    text(decoded)
-}
-
-fn hex(digit: Option<&u8>) -> Result<u8, Problem> {
-    let value = digit.and_then(|digit| char::from(*digit).to_digit(16));
-    value.and_then(|value| u8::try_from(value).ok()).ok_or_else(malformed)
-}
-
-fn text(bytes: Vec<u8>) -> Result<String, Problem> {
-    let text = String::from_utf8(bytes).map_err(|_| malformed())?;
-    if text.contains('\0') { Err(malformed()) } else { Ok(text) }
 }
 
 async fn multipart(
@@ -232,17 +207,17 @@ async fn multipart(
     let mut request = Request::default();
     request.headers_mut().clone_from(headers);
     let mut body = RequestBody::new(Body::from(bytes));
-    let mut parts = <Multipart as FromRequest>::from_request(&request, &mut body)
-        .await
-        .map_err(|_| malformed())?;
+    let mut parts =
+        <Multipart as FromRequest>::from_request(&request, &mut body).await.map_err(malformed)?;
     let mut fields = Fields(Vec::new());
-    while let Some(part) = parts.next_field().await.map_err(|_| malformed())? {
+    while let Some(part) = parts.next_field().await.map_err(malformed)? {
         let is_text = part.content_type().is_none_or(|media| media == "text/plain");
         if part.file_name().is_some() || !is_text {
             return Err(Problem::new(Code::InvalidRequest, "The form takes text fields only."));
         }
-        let name = part.name().ok_or_else(malformed)?.to_owned();
-        let value = text(part.bytes().await.map_err(|_| malformed())?)?;
+        let name = part.name().ok_or(()).map_err(malformed)?.to_owned();
+        let bytes = part.bytes().await.map_err(malformed)?;
+        let value = urlencoded::text(bytes).map_err(malformed)?;
         fields.keep(known, &name, value)?;
     }
     Ok(fields)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use poem::web::Data;
-use poem_openapi::param::{Path, Query};
+use poem_openapi::param::Path;
 use poem_openapi::payload::Json;
 use poem_openapi::types::Example;
 use poem_openapi::{ApiResponse, Object, OpenApi};
@@ -18,6 +18,7 @@ use crate::http::body::text::Text;
 use crate::http::fail::{Fail, Forbidden, NotFound, Unauthorized, Unavailable, Unprocessable};
 use crate::http::page::page_limit;
 use crate::http::problem::{Code, Problem};
+use crate::http::query::Query;
 use crate::http::tag::Tag;
 use crate::http::view::{PostPage, PostView};
 

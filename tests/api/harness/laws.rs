@@ -5,10 +5,10 @@ use std::sync::LazyLock;
 
 use keystile::http::{self, Features};
 use poem::http::Method;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::answer::Answer;
-use super::{CANARY, NEW_PASSWORD, PASSWORD};
+use super::{CANARY, NEW_PASSWORD, PASSWORD, schema};
 
 /// The paths that answer in RFC 6749's terms.
 const OAUTH_PATHS: [&str; 6] =
@@ -55,11 +55,7 @@ fn check_headers(answer: &Answer) {
     assert_eq!(answer.header("server"), None);
     let csp = answer.header("content-security-policy").unwrap();
     assert!(csp.contains("default-src 'none'") && csp.contains("frame-ancestors 'none'"));
-    // The page and its icon change with the program only; all else is of the moment.
-    let is_page = ["text/html; charset=utf-8", "image/x-icon"].map(Some);
-    if !is_page.contains(&answer.header("content-type")) {
-        is(answer, "cache-control", "no-store");
-    }
+    is(answer, "cache-control", "no-store");
 }
 
 fn check_refusal(method: &Method, path: &str, answer: &Answer) {
@@ -91,7 +87,7 @@ fn check_refusal(method: &Method, path: &str, answer: &Answer) {
     }
 }
 
-/// An operation answers only what the document says it may.
+/// An operation answers only what the document says it may, in the form the document says.
 fn check_declared(document: &Value, method: &Method, path: &str, answer: &Answer) {
     let operation = operation(document, method, path);
     let Some(responses) = operation.map(|operation| operation["responses"].as_object().unwrap())
@@ -100,6 +96,15 @@ fn check_declared(document: &Value, method: &Method, path: &str, answer: &Answer
     };
     let status = answer.status.to_string();
     assert!(responses.contains_key(&status), "{status} is not declared: {}", answer.what);
+    let content = responses[&status]["content"].as_object();
+    if method == Method::HEAD || content.is_none_or(Map::is_empty) {
+        assert!(answer.text.is_empty(), "{}", answer.what);
+        return;
+    }
+    for media in content.into_iter().flat_map(Map::values) {
+        let checked = schema::check(document, &media["schema"], &answer.json());
+        assert_eq!(checked, Ok(()), "{}", answer.what);
+    }
 }
 
 /// The operation that the document has at `path`, literal paths first as in the router.

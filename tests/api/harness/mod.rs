@@ -3,6 +3,7 @@
 mod answer;
 mod call;
 mod laws;
+pub mod schema;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -56,6 +57,8 @@ pub const SESSION_TTL: Duration = Duration::from_secs(30 * 86_400);
 pub const GRACE: Duration = Duration::from_secs(30);
 /// Who issues the tokens.
 pub const ISSUER: &str = "https://id.example.com";
+/// Where the server is found, which tokens need not name.
+pub const PUBLIC_URL: &str = "https://login.example.com";
 /// A secret for HS256.
 pub const SECRET: &str = "2c7e151628aed2a6abf7158809cf4f3c-token-tests";
 
@@ -176,6 +179,7 @@ impl TestServer {
             heartbeat: Arc::new(Heartbeat::default()),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             random: Arc::clone(&random),
+            public_url: PUBLIC_URL.to_owned(),
             https: true,
             features: settings.features,
         });
