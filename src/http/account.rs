@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use poem::web::Data;
-use poem_openapi::payload::Json;
 use poem_openapi::types::{Example, MaybeUndefined};
 use poem_openapi::{ApiResponse, Object, OpenApi};
 
+use super::answer::Answer;
 use super::bearer::{Caller, Scope};
 use super::body::json::{CredentialsBody, JsonBody};
 use super::body::text::{Secret, Text};
@@ -107,7 +107,7 @@ impl Example for Confirmation {
 pub enum CreatedUser {
     /// The user
     #[oai(status = 201)]
-    User(Json<UserView>),
+    User(Answer<UserView>),
 }
 
 /// Nothing more to say.
@@ -135,8 +135,8 @@ impl AccountApi {
 
     /// See your own account
     #[oai(path = "/users/me", method = "get", operation_id = "me")]
-    async fn me(&self, caller: Caller) -> Json<UserView> {
-        Json(caller.user().into())
+    async fn me(&self, caller: Caller) -> Answer<UserView> {
+        Answer(caller.user().into())
     }
 
     /// Change your own profile
@@ -147,10 +147,10 @@ impl AccountApi {
         #[oai(scope = "Scope::Me")] caller: Caller,
         body: JsonBody<ProfilePatch>,
         origin: Origin,
-    ) -> Result<Json<UserView>, Fail<(Unauthorized, Forbidden, Unprocessable, Unavailable)>> {
+    ) -> Result<Answer<UserView>, Fail<(Unauthorized, Forbidden, Unprocessable, Unavailable)>> {
         let change = profile_change(body.0.email, body.0.full_name);
         let user = auth.change_profile(&caller, &change, &origin.0).await?;
-        Ok(Json((&user).into()))
+        Ok(Answer((&user).into()))
     }
 
     /// Delete your own account
@@ -198,7 +198,7 @@ async fn make_account(auth: &Auth, body: Registration, origin: Origin) -> Regist
         full_name: body.full_name.map(Text::into_text),
     };
     let user = auth.register(account, &origin.0).await?;
-    Ok(CreatedUser::User(Json((&user).into())))
+    Ok(CreatedUser::User(Answer((&user).into())))
 }
 
 /// The profile fields of a PATCH: absent leaves, null removes.

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use poem::web::Data;
 use poem_openapi::param::Path;
-use poem_openapi::payload::Json;
 use poem_openapi::types::{Example, MaybeUndefined};
 use poem_openapi::{Object, OpenApi};
 
 use super::account::{CreatedUser, Done, profile_change};
+use super::answer::Answer;
 use super::bearer::{Caller, Scope};
 use super::body::json::CredentialsBody;
 use super::body::text::{Secret, Text};
@@ -104,11 +104,11 @@ impl AdminApi {
         after: Query<Option<String>>,
         /// Only usernames that start with this
         q: Query<Option<String>>,
-    ) -> Result<Json<UserPage>, Fail<(Forbidden, Unprocessable, Unavailable)>> {
+    ) -> Result<Answer<UserPage>, Fail<(Forbidden, Unprocessable, Unavailable)>> {
         let query = UserQuery { prefix: q.0, after: after.0, limit: page_limit(limit.0)? };
         let page = auth.list_users(Acting::User(&caller), query).await?;
         let items = page.items.iter().map(UserView::from).collect();
-        Ok(Json(UserPage { items, next: page.next }))
+        Ok(Answer(UserPage { items, next: page.next }))
     }
 
     /// Make a user
@@ -132,7 +132,7 @@ impl AdminApi {
             disabled: body.disabled.unwrap_or_default(),
         };
         let user = auth.add_user(Acting::User(&caller), new_user, &origin.0).await?;
-        Ok(CreatedUser::User(Json((&user).into())))
+        Ok(CreatedUser::User(Answer((&user).into())))
     }
 
     /// See a user
@@ -143,9 +143,9 @@ impl AdminApi {
         #[oai(scope = "Scope::UsersRead")] caller: Caller,
         /// The user's id
         id: Path<String>,
-    ) -> Result<Json<UserView>, Fail<(Forbidden, NotFound, Unavailable)>> {
+    ) -> Result<Answer<UserView>, Fail<(Forbidden, NotFound, Unavailable)>> {
         let user = auth.find_user(Acting::User(&caller), user_id(&id)?).await?;
-        Ok(Json((&user).into()))
+        Ok(Answer((&user).into()))
     }
 
     /// Change a user
@@ -158,7 +158,7 @@ impl AdminApi {
         id: Path<String>,
         body: CredentialsBody<UserPatch>,
         origin: Origin,
-    ) -> Result<Json<UserView>, Fail<(Forbidden, NotFound, Conflict, Unprocessable, Unavailable)>>
+    ) -> Result<Answer<UserView>, Fail<(Forbidden, NotFound, Conflict, Unprocessable, Unavailable)>>
     {
         let body = body.0;
         let edit = UserEdit {
@@ -169,7 +169,7 @@ impl AdminApi {
         };
         let id = user_id(&id)?;
         let user = auth.edit_user(Acting::User(&caller), id, edit, &origin.0).await?;
-        Ok(Json((&user).into()))
+        Ok(Answer((&user).into()))
     }
 
     /// Delete a user
@@ -194,11 +194,11 @@ impl AdminApi {
         #[oai(scope = "Scope::UsersRead")] caller: Caller,
         /// The user's id
         id: Path<String>,
-    ) -> Result<Json<Vec<SessionView>>, Fail<(Forbidden, NotFound, Unavailable)>> {
+    ) -> Result<Answer<Vec<SessionView>>, Fail<(Forbidden, NotFound, Unavailable)>> {
         let sessions = auth.user_sessions(Acting::User(&caller), user_id(&id)?).await?;
         let own = caller.session().id;
         let views = sessions.iter().map(|session| SessionView::of(session, session.id == own));
-        Ok(Json(views.collect()))
+        Ok(Answer(views.collect()))
     }
 
     /// End all sessions of a user

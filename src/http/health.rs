@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi};
+use serde::Serialize;
 
+use super::answer::Answer;
 use super::fail::{Fail, Unavailable};
 use super::problem::Problem;
 use super::tag::Tag;
@@ -60,7 +61,7 @@ impl Heartbeat {
 pub struct HealthApi(pub Arc<Heartbeat>);
 
 /// How the server is.
-#[derive(Object)]
+#[derive(Object, Serialize)]
 #[oai(rename = "Health", read_only_all)]
 struct Health {
     /// Always `ok`.
@@ -71,16 +72,16 @@ struct Health {
 impl HealthApi {
     /// Does the process live
     #[oai(path = "/healthz", method = "get", operation_id = "healthz")]
-    async fn healthz(&self) -> Json<Health> {
-        Json(Health { status: "ok".to_owned() })
+    async fn healthz(&self) -> Answer<Health> {
+        Answer(Health { status: "ok".to_owned() })
     }
 
     /// Can it serve: is the last write to disk at most 15 seconds old
     #[oai(path = "/readyz", method = "get", operation_id = "readyz")]
-    async fn readyz(&self) -> Result<Json<Health>, Fail<Unavailable>> {
+    async fn readyz(&self) -> Result<Answer<Health>, Fail<Unavailable>> {
         if !self.0.is_fresh() {
             return Err(Problem::unavailable(RETRY_AFTER_SECS).into());
         }
-        Ok(Json(Health { status: "ok".to_owned() }))
+        Ok(Answer(Health { status: "ok".to_owned() }))
     }
 }

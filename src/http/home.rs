@@ -2,10 +2,10 @@
 
 use poem::http::header;
 use poem::{Request, RequestBody};
-use poem_openapi::payload::Json;
 use poem_openapi::registry::Registry;
 use poem_openapi::{ApiExtractor, ApiExtractorType, ApiResponse, ExtractParamOptions, OpenApi};
 
+use super::answer::Answer;
 use super::bearer::Caller;
 use super::fail::{Fail, Unauthorized};
 use super::problem::Code;
@@ -57,7 +57,7 @@ impl<'a> ApiExtractor<'a> for Visitor {
 enum Welcome {
     /// Your own account
     #[oai(status = 200)]
-    User(Json<UserView>),
+    User(Answer<UserView>),
     /// For a browser without a token
     #[oai(status = 303)]
     Docs(
@@ -73,7 +73,7 @@ impl HomeApi {
     #[oai(path = "/", method = "get", operation_id = "home")]
     async fn home(&self, visitor: Visitor) -> Result<Welcome, Fail<Unauthorized>> {
         match visitor {
-            Visitor::Caller(caller) => Ok(Welcome::User(Json(caller.user().into()))),
+            Visitor::Caller(caller) => Ok(Welcome::User(Answer(caller.user().into()))),
             Visitor::Browser if self.docs => Ok(Welcome::Docs("/docs".to_owned())),
             Visitor::Browser => Err(Code::NotAuthenticated.into()),
         }

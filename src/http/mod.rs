@@ -20,6 +20,7 @@ pub mod urlencoded;
 pub mod body;
 pub mod edge;
 
+pub mod answer;
 pub mod bearer;
 pub mod error;
 pub mod examples;

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use poem::web::Data;
 use poem_openapi::param::Path;
-use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi};
+use serde::Serialize;
 
 use super::account::Done;
+use super::answer::Answer;
 use super::bearer::{Caller, Scope};
 use super::fail::{Fail, Forbidden, NotFound, Unauthorized, Unavailable};
 use super::origin::Origin;
@@ -22,7 +23,7 @@ use crate::auth::sessions::Ending;
 pub struct SessionApi;
 
 /// An empty object.
-#[derive(Object)]
+#[derive(Object, Serialize)]
 #[oai(rename = "Empty", read_only_all)]
 struct Empty {}
 
@@ -37,9 +38,9 @@ impl SessionApi {
         auth: Data<&Arc<Auth>>,
         caller: Caller,
         origin: Origin,
-    ) -> Result<Json<Empty>, Fail<Unavailable>> {
+    ) -> Result<Answer<Empty>, Fail<Unavailable>> {
         auth.logout(&caller, &origin.0).await?;
-        Ok(Json(Empty {}))
+        Ok(Answer(Empty {}))
     }
 
     /// List your own sessions
@@ -48,11 +49,11 @@ impl SessionApi {
         &self,
         auth: Data<&Arc<Auth>>,
         #[oai(scope = "Scope::Me")] caller: Caller,
-    ) -> Result<Json<Vec<SessionView>>, Fail<(Forbidden, Unavailable)>> {
+    ) -> Result<Answer<Vec<SessionView>>, Fail<(Forbidden, Unavailable)>> {
         let sessions = auth.own_sessions(&caller).await?;
         let own = caller.session().id;
         let views = sessions.iter().map(|session| SessionView::of(session, session.id == own));
-        Ok(Json(views.collect()))
+        Ok(Answer(views.collect()))
     }
 
     /// End your other sessions

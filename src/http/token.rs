@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use poem::http::StatusCode;
 use poem::web::Data;
-use poem_openapi::payload::Json;
 use poem_openapi::{ApiResponse, Object, OpenApi};
+use serde::Serialize;
 
+use super::answer::Answer;
 use super::bearer::{Caller, Presented, PresentedRefresh, Scope};
 use super::body::form::{Field, Fields, FormBody, FormFields, OptionalFormBody};
 use super::examples;
@@ -107,34 +108,46 @@ impl FormFields for TokenForm {
 }
 
 /// The state of a token (RFC 7662, 2.2); an inactive one says nothing more.
-#[derive(Object, Default)]
-#[oai(rename = "Introspection", read_only_all, skip_serializing_if_is_none)]
+#[derive(Object, Default, Serialize)]
+#[oai(rename = "Introspection", read_only_all)]
 struct Introspection {
     /// Whether it is a live access token.
     active: bool,
     /// What it was granted and its user still has.
+    #[serde(skip_serializing_if = "Option::is_none")]
     scope: Option<String>,
     /// Whom it was issued to.
+    #[serde(skip_serializing_if = "Option::is_none")]
     client_id: Option<String>,
     /// The user's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
     username: Option<String>,
     /// Always `Bearer`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     token_type: Option<String>,
     /// When it expires, seconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
     exp: Option<u64>,
     /// When it was issued, seconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
     iat: Option<u64>,
     /// From when it is good, seconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
     nbf: Option<u64>,
     /// The user's id.
+    #[serde(skip_serializing_if = "Option::is_none")]
     sub: Option<String>,
     /// Whom it is for.
+    #[serde(skip_serializing_if = "Option::is_none")]
     aud: Option<String>,
     /// Who issued it.
+    #[serde(skip_serializing_if = "Option::is_none")]
     iss: Option<String>,
     /// Its id.
+    #[serde(skip_serializing_if = "Option::is_none")]
     jti: Option<String>,
     /// Its session.
+    #[serde(skip_serializing_if = "Option::is_none")]
     sid: Option<String>,
 }
 
@@ -143,13 +156,13 @@ struct Introspection {
 pub enum PairAnswer {
     /// The token pair
     #[oai(status = 200)]
-    Pair(Json<TokenPairView>, #[oai(header = "Pragma")] String),
+    Pair(Answer<TokenPairView>, #[oai(header = "Pragma")] String),
 }
 
 impl PairAnswer {
     /// The answer that carries `pair`.
     pub fn of(pair: impl Into<TokenPairView>) -> Self {
-        Self::Pair(Json(pair.into()), "no-cache".to_owned())
+        Self::Pair(Answer(pair.into()), "no-cache".to_owned())
     }
 }
 
@@ -224,7 +237,7 @@ impl TokenApi {
         bearer: Presented,
         form: OptionalFormBody<TokenForm>,
         origin: Origin,
-    ) -> Result<Json<Message>, Fail<(BadRequest, Unavailable)>> {
+    ) -> Result<Answer<Message>, Fail<(BadRequest, Unavailable)>> {
         let token = match (form.0, bearer.0) {
             (Some(form), _) => form.token,
             (None, Some(bearer)) => bearer,
@@ -235,7 +248,7 @@ impl TokenApi {
             }
         };
         auth.revoke(&token, &origin.0).await?;
-        Ok(Json(Message::new("Token revoked")))
+        Ok(Answer(Message::new("Token revoked")))
     }
 
     /// Ask about an access token
@@ -247,9 +260,9 @@ impl TokenApi {
         auth: Data<&Arc<Auth>>,
         #[oai(scope = "Scope::Introspect")] caller: Caller,
         form: FormBody<TokenForm>,
-    ) -> Result<Json<Introspection>, Fail<(Forbidden, Unavailable)>> {
+    ) -> Result<Answer<Introspection>, Fail<(Forbidden, Unavailable)>> {
         let holder = auth.introspect(&caller, &form.0.token).await?;
-        Ok(Json(holder.map_or_else(Introspection::default, |holder| active(&auth, &holder))))
+        Ok(Answer(holder.map_or_else(Introspection::default, |holder| active(&auth, &holder))))
     }
 }
 

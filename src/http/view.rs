@@ -1,6 +1,7 @@
 //! What leaves the server as JSON: explicit views, so that no field of a record slips out.
 
 use poem_openapi::Object;
+use serde::Serialize;
 
 use crate::auth::model::post::Post;
 use crate::auth::model::session::Session;
@@ -8,7 +9,7 @@ use crate::auth::model::user::User;
 use crate::auth::pair::TokenPair;
 
 /// A user.
-#[derive(Object)]
+#[derive(Object, Serialize)]
 #[oai(rename = "User", read_only_all)]
 pub struct UserView {
     /// A ULID; never changes.
@@ -42,7 +43,7 @@ impl From<&User> for UserView {
 }
 
 /// A page of users, by name.
-#[derive(Object)]
+#[derive(Object, Serialize)]
 #[oai(rename = "UserPage", read_only_all)]
 pub struct UserPage {
     /// The users.
@@ -52,7 +53,7 @@ pub struct UserPage {
 }
 
 /// A login that lives.
-#[derive(Object)]
+#[derive(Object, Serialize)]
 #[oai(rename = "Session", read_only_all)]
 pub struct SessionView {
     /// A ULID; the `sid` of its tokens.
@@ -91,7 +92,7 @@ impl SessionView {
 }
 
 /// A post of the sample blog.
-#[derive(Object)]
+#[derive(Object, Serialize)]
 #[oai(rename = "Post", read_only_all)]
 pub struct PostView {
     /// A ULID.
@@ -124,7 +125,7 @@ impl PostView {
 }
 
 /// A page of posts, newest first.
-#[derive(Object)]
+#[derive(Object, Serialize)]
 #[oai(rename = "PostPage", read_only_all)]
 pub struct PostPage {
     /// The posts.
@@ -134,7 +135,7 @@ pub struct PostPage {
 }
 
 /// A successful token answer (RFC 6749, 5.1).
-#[derive(Object)]
+#[derive(Object, Serialize)]
 #[oai(rename = "TokenPair", read_only_all)]
 pub struct TokenPairView {
     /// Opens the API, for `expires_in` seconds.
@@ -162,7 +163,7 @@ impl From<TokenPair> for TokenPairView {
 }
 
 /// A short message.
-#[derive(Object)]
+#[derive(Object, Serialize)]
 #[oai(rename = "Message", read_only_all)]
 pub struct Message {
     /// The message.

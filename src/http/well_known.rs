@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use poem::web::Data;
-use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi};
+use serde::Serialize;
 
+use super::answer::Answer;
 use super::tag::Tag;
 use crate::auth::Auth;
 
@@ -20,7 +21,7 @@ pub struct WellKnownApi {
 }
 
 /// The keys that verify access tokens; none with a shared secret.
-#[derive(Object)]
+#[derive(Object, Serialize)]
 #[oai(rename = "JwkSet", read_only_all)]
 struct JwkSet {
     /// RFC 7517 public keys.
@@ -28,8 +29,8 @@ struct JwkSet {
 }
 
 /// RFC 8414 metadata.
-#[derive(Object)]
-#[oai(rename = "Metadata", read_only_all, skip_serializing_if_is_none)]
+#[derive(Object, Serialize)]
+#[oai(rename = "Metadata", read_only_all)]
 struct Metadata {
     /// `iss` of every token.
     issuer: String,
@@ -50,6 +51,7 @@ struct Metadata {
     /// Clients do not authenticate.
     token_endpoint_auth_methods_supported: Vec<String>,
     /// For people.
+    #[serde(skip_serializing_if = "Option::is_none")]
     service_documentation: Option<String>,
 }
 
@@ -57,10 +59,10 @@ struct Metadata {
 impl WellKnownApi {
     /// Get the public keys
     #[oai(path = "/.well-known/jwks.json", method = "get", operation_id = "jwks")]
-    async fn jwks(&self, auth: Data<&Arc<Auth>>) -> Json<JwkSet> {
+    async fn jwks(&self, auth: Data<&Arc<Auth>>) -> Answer<JwkSet> {
         let set = auth.jwk_set();
         let keys = set.get("keys").and_then(|keys| keys.as_array()).cloned();
-        Json(JwkSet { keys: keys.unwrap_or_default() })
+        Answer(JwkSet { keys: keys.unwrap_or_default() })
     }
 
     /// Get the server's metadata
@@ -69,13 +71,13 @@ impl WellKnownApi {
         method = "get",
         operation_id = "metadata"
     )]
-    async fn metadata(&self, auth: Data<&Arc<Auth>>) -> Json<Metadata> {
+    async fn metadata(&self, auth: Data<&Arc<Auth>>) -> Answer<Metadata> {
         let policy = auth.policy();
         // Tokens may name an issuer under which this server is not found.
         let at = |path: &str| format!("{}{path}", self.public_url);
         let password = self.password_grant.then_some("password");
         let grants = password.into_iter().chain(["refresh_token"]);
-        Json(Metadata {
+        Answer(Metadata {
             issuer: policy.issuer.clone(),
             token_endpoint: at("/token"),
             revocation_endpoint: at("/revoke"),

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use poem::web::Data;
 use poem_openapi::param::Path;
-use poem_openapi::payload::Json;
 use poem_openapi::types::Example;
 use poem_openapi::{ApiResponse, Object, OpenApi};
 
@@ -12,6 +11,7 @@ use crate::auth::Auth;
 use crate::auth::model::id::PostId;
 use crate::auth::posts::Draft;
 use crate::http::account::Done;
+use crate::http::answer::Answer;
 use crate::http::bearer::{Caller, Scope};
 use crate::http::body::json::JsonBody;
 use crate::http::body::text::Text;
@@ -46,7 +46,7 @@ impl Example for PostBody {
 enum CreatedPost {
     /// The post
     #[oai(status = 201)]
-    Post(Json<PostView>),
+    Post(Answer<PostView>),
 }
 
 #[OpenApi(tag = "Tag::Samples")]
@@ -60,14 +60,14 @@ impl PostsApi {
         limit: Query<Option<u32>>,
         /// The cursor of the page before
         after: Query<Option<String>>,
-    ) -> Result<Json<PostPage>, Fail<(Unprocessable, Unavailable)>> {
+    ) -> Result<Answer<PostPage>, Fail<(Unprocessable, Unavailable)>> {
         let after = after.0.map(|cursor| cursor.parse()).transpose();
         let after = after.map_err(|_| {
             Problem::new(Code::InvalidParameter, "This cursor is none that a page carried.")
         })?;
         let page = auth.posts(after, page_limit(limit.0)?).await?;
         let items = page.items.iter().map(|(post, author)| PostView::of(post, author)).collect();
-        Ok(Json(PostPage { items, next: page.next.map(|cursor| cursor.to_string()) }))
+        Ok(Answer(PostPage { items, next: page.next.map(|cursor| cursor.to_string()) }))
     }
 
     /// Read a post
@@ -77,9 +77,9 @@ impl PostsApi {
         auth: Data<&Arc<Auth>>,
         /// The post's id
         id: Path<String>,
-    ) -> Result<Json<PostView>, Fail<(NotFound, Unavailable)>> {
+    ) -> Result<Answer<PostView>, Fail<(NotFound, Unavailable)>> {
         let (post, author) = auth.post(post_id(&id)?).await?;
-        Ok(Json(PostView::of(&post, &author)))
+        Ok(Answer(PostView::of(&post, &author)))
     }
 
     /// Write a post
@@ -91,7 +91,7 @@ impl PostsApi {
         body: JsonBody<PostBody>,
     ) -> Result<CreatedPost, Fail<(Unauthorized, Forbidden, Unprocessable, Unavailable)>> {
         let post = auth.create_post(&caller, draft(body.0)).await?;
-        Ok(CreatedPost::Post(Json(PostView::of(&post, caller.user()))))
+        Ok(CreatedPost::Post(Answer(PostView::of(&post, caller.user()))))
     }
 
     /// Change a post
@@ -103,9 +103,9 @@ impl PostsApi {
         /// The post's id
         id: Path<String>,
         body: JsonBody<PostBody>,
-    ) -> Result<Json<PostView>, Fail<(Forbidden, NotFound, Unprocessable, Unavailable)>> {
+    ) -> Result<Answer<PostView>, Fail<(Forbidden, NotFound, Unprocessable, Unavailable)>> {
         let (post, author) = auth.edit_post(&caller, post_id(&id)?, draft(body.0)).await?;
-        Ok(Json(PostView::of(&post, &author)))
+        Ok(Answer(PostView::of(&post, &author)))
     }
 
     /// Delete a post

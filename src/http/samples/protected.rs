@@ -1,10 +1,11 @@
 //! Two resources behind a token: one that echoes it, one for administrators.
 
-use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi};
+use serde::Serialize;
 
 use crate::auth::Forbidden as Missing;
 use crate::auth::model::scope::ADMIN_ROLE;
+use crate::http::answer::Answer;
 use crate::http::bearer::Caller;
 use crate::http::fail::{Fail, Forbidden};
 use crate::http::tag::Tag;
@@ -14,7 +15,7 @@ use crate::http::view::Message;
 pub struct ProtectedApi;
 
 /// The token that was sent.
-#[derive(Object)]
+#[derive(Object, Serialize)]
 #[oai(rename = "Items", read_only_all)]
 struct Items {
     /// The bearer token.
@@ -25,16 +26,16 @@ struct Items {
 impl ProtectedApi {
     /// Get your own token back
     #[oai(path = "/items", method = "get", operation_id = "items")]
-    async fn items(&self, caller: Caller) -> Json<Items> {
-        Json(Items { token: caller.token().to_owned() })
+    async fn items(&self, caller: Caller) -> Answer<Items> {
+        Answer(Items { token: caller.token().to_owned() })
     }
 
     /// Get what only administrators get
     #[oai(path = "/admin", method = "get", operation_id = "admin")]
-    async fn admin(&self, caller: Caller) -> Result<Json<Message>, Fail<Forbidden>> {
+    async fn admin(&self, caller: Caller) -> Result<Answer<Message>, Fail<Forbidden>> {
         if !caller.has_role(ADMIN_ROLE) {
             return Err(Missing::Role.into());
         }
-        Ok(Json(Message::new("Admin data")))
+        Ok(Answer(Message::new("Admin data")))
     }
 }
