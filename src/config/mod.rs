@@ -103,7 +103,7 @@ impl Config {
     /// that cannot stand.
     pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
         let values = sources.read()?;
-        let mut warnings = Vec::new();
+        let mut warnings = sources.misspelt();
         let server = Server::read(&values)?;
         let tokens = Tokens::read(&values, &server.public_url, &mut warnings)?;
         let shown = shown(&values, &tokens);

@@ -74,6 +74,19 @@ impl Sources {
         Ok(Values::merge(layers.into_iter().flatten()))
     }
 
+    /// A line for each variable that would set a key if its underscore were doubled. It is not ours, and
+    /// stops nothing, but hardly meant for somebody else.
+    pub(super) fn misspelt(&self) -> Vec<String> {
+        let keys = key::all().map(|key| key.name.to_uppercase());
+        let pairs = keys.map(|name| (name.replace('.', "_"), name.replace('.', "__")));
+        pairs
+            .filter(|(single, _)| self.environment.0.contains_key(&format!("{PREFIX}{single}")))
+            .map(|(single, double)| {
+                format!("{PREFIX}{single} sets nothing; did you mean {PREFIX}{double}?")
+            })
+            .collect()
+    }
+
     fn file_layer(&self) -> Result<Vec<Entry>, ConfigError> {
         let usual = self.directory.join(FILE);
         let path = self.file.as_deref().unwrap_or(&usual);

@@ -120,6 +120,14 @@ fn names_that_are_not_ours_are_passed_over() {
     assert!(config.unwrap().tokens.secret.is_none());
 }
 
+#[test]
+fn a_name_with_one_underscore_too_few_is_warned_of() {
+    let environment = [("KEYSTILE_SERVER_LISTEN", "127.0.0.1:1"), ("KEYSTILE_SERVER_PORT", "1")];
+    let warnings = load_with("", "", &environment).unwrap().warnings;
+    let expected = "KEYSTILE_SERVER_LISTEN sets nothing; did you mean KEYSTILE_SERVER__LISTEN?";
+    assert_eq!(warnings, [expected]);
+}
+
 /// A secret that starts with `start` and is good enough.
 fn long(start: &str) -> String {
     format!("{start}-94b7a2e94f5a7788c1d2e3f4a5b6c7d8e9fa0b1c2d3e4f50617283943f1c0f6c")

@@ -164,7 +164,7 @@ impl Operations {
         let service = OpenApiService::new(api, "Keystile", env!("CARGO_PKG_VERSION")).description(
             "A token server: users, sessions, JWT access and refresh tokens.\n\n\
                  To try it out, register, press **Authorize**, then execute any operation: the \
-                 examples work as they stand.",
+                 examples work as they stand, those of Users and /introspect for an administrator.",
         );
         Self { routes: Routes::of(&T::meta(), &SLASHED), service: Box::new(service) }
     }
