@@ -5,10 +5,13 @@ use poem_openapi::registry::{MetaMediaType, MetaRequest, Registry};
 use poem_openapi::types::ParseFromJSON;
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 
+use super::explain::explain;
 use super::{BODY_BYTES_MAX, CREDENTIALS_BYTES_MAX, MediaType, is_plain, read, strict};
 use crate::http::problem::{Code, Problem};
 
 const MEDIA_TYPE: &str = "application/json";
+
+const NOT_JSON: &str = "The body is not JSON: one value, each key once, at most 16 levels deep.";
 
 /// A JSON body of at most `LIMIT` bytes.
 ///
@@ -55,8 +58,11 @@ async fn parse<T: ParseFromJSON>(
     }
     let bytes = read(body, limit).await?;
     // The errors of both parsers quote the body, so neither is kept.
-    let value = strict::parse(&bytes).map_err(|_| Problem::from(Code::InvalidBody))?;
-    T::parse_from_json(Some(value)).map_err(|_| Code::InvalidBody.into())
+    let value = strict::parse(&bytes).map_err(|_| Problem::new(Code::InvalidBody, NOT_JSON))?;
+    T::parse_from_json(Some(value)).map_err(|_| {
+        let value = strict::parse(&bytes).unwrap_or_default();
+        Problem::new(Code::InvalidBody, explain::<T>(&value))
+    })
 }
 
 #[cfg(test)]

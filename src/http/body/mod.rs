@@ -2,6 +2,7 @@
 //!
 //! Messages are fixed texts: what was sent is never repeated.
 
+mod explain;
 pub mod form;
 pub mod json;
 pub mod strict;
