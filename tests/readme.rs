@@ -36,6 +36,12 @@ enum Step {
 
 #[test]
 fn every_command_of_the_readme_prints_what_it_shows() {
+    let has = |tool: &str| Command::new(tool).arg("--version").output().is_ok();
+    if !(has("bash") && has("curl")) {
+        assert!(std::env::var_os("CI").is_none(), "bash or curl is missing");
+        println!("skipped: bash or curl is missing");
+        return;
+    }
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("config.toml"), CONFIG).unwrap();
     let mut server = Keystile::start(&directory);

@@ -58,7 +58,7 @@ impl Auth {
             current,
             replaced: None,
         };
-        let pair = self.sign(user, &session)?;
+        let pair = self.sign(user, &session, now)?;
         let event =
             |event, session| self.event(event, Actor::User(user.id), (user.id, session), origin);
         let open = OpenSession {
@@ -92,8 +92,13 @@ impl Auth {
     }
 
     /// Signs the session's current pair; the same generation always gives the same claims, but for the
-    /// roles, which are the user's of now.
-    pub(super) fn sign(&self, user: &User, session: &Session) -> Result<TokenPair, Fault> {
+    /// roles, which are the user's. What is left of its life is told as of `now`, when the request was judged.
+    pub(super) fn sign(
+        &self,
+        user: &User,
+        session: &Session,
+        now: Timestamp,
+    ) -> Result<TokenPair, Fault> {
         let pair = &session.current;
         let access = AccessClaims {
             user: user.id,
@@ -114,7 +119,7 @@ impl Auth {
         Ok(TokenPair {
             access_token: self.parts.tokens.sign_access(&access)?,
             refresh_token: self.parts.tokens.sign_refresh(&refresh)?,
-            expires_in: pair.access_expires_at.since(self.now().floor_secs()).as_secs(),
+            expires_in: pair.access_expires_at.since(now.floor_secs()).as_secs(),
             scope: pair.scope.clone(),
         })
     }

@@ -68,7 +68,7 @@ impl Auth {
         };
         match self.store().rotate(rotate).await {
             Ok(Rotation::Rotated(session) | Rotation::Replayed(session)) => {
-                Ok(self.sign(&user, &session)?)
+                Ok(self.sign(&user, &session, now)?)
             }
             Ok(Rotation::Reused) => {
                 tracing::warn!(event = "refresh_reused", user = %user.id, "session ended");
