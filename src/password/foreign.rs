@@ -58,11 +58,11 @@ impl<'a> StoredHash<'a> {
     fn matches(&self, password: &str, memory: &mut Memory) -> Result<bool, HashError> {
         match self {
             Self::Argon2id(hash) => hash.matches(password, memory),
-            // bcrypt repeats its key with a NUL between: `ab\0ab` would pass for `ab`.
-            Self::Bcrypt(_) if password.contains('\0') => Ok(false),
-            // Only the first 72 bytes count, as in the systems that made these hashes.
+            // Only the first 72 bytes count, as in the systems that made these hashes. bcrypt repeats its key
+            // with a NUL between, so that `ab\0ab` would pass for `ab`; it costs the same work as any other.
             Self::Bcrypt(text) => {
-                bcrypt::verify(password, text).map_err(|_| HashError::Unavailable)
+                let matches = bcrypt::verify(password, text).map_err(|_| HashError::Unavailable)?;
+                Ok(matches && !password.contains('\0'))
             }
         }
     }
