@@ -190,14 +190,13 @@ impl Auth {
     ) -> Result<User, UsersError> {
         acting.require(known::USERS_WRITE)?;
         let target = self.store().user(id).await?.ok_or(UsersError::NotFound)?;
-        self.check_edit(acting, &target, &edit)?;
+        let profile = self.check_edit(acting, &target, &edit)?;
         let audit = self.edit_events(acting, id, &edit, origin)?;
         let ends_all = edit.password.is_some() || edit.disabled == Some(true);
         let password_hash = match edit.password {
             Some(password) => Some(self.parts.hasher.hash(password).await?),
             None => None,
         };
-        let profile = edit.profile.checked()?;
         let change =
             UserChange { disabled: edit.disabled, roles: edit.roles, password_hash, ..profile };
         let sessions = if ends_all { SessionsAfter::EndAll } else { SessionsAfter::Keep };
@@ -267,13 +266,13 @@ impl Auth {
         Ok(if is_taken { RegisterError::Taken.into() } else { UsersError::Conflict })
     }
 
-    /// Whether `edit` is the caller's to make, and sound, before anything is hashed.
+    /// The profile part of `edit`, if all of it is the caller's to make, and sound, before anything is hashed.
     fn check_edit(
         &self,
         acting: Acting<'_>,
         target: &User,
         edit: &UserEdit,
-    ) -> Result<(), UsersError> {
+    ) -> Result<UserChange, UsersError> {
         let governs = edit.disabled.is_some() || edit.roles.is_some() || edit.password.is_some();
         if governs {
             acting.may_govern(target, &self.parts.policy.role_scopes)?;
@@ -290,8 +289,7 @@ impl Auth {
         if let Some(password) = &edit.password {
             self.check_password(password, &target.username)?;
         }
-        edit.profile.checked()?;
-        Ok(())
+        Ok(edit.profile.checked()?)
     }
 
     fn check_roles(&self, roles: &BTreeSet<String>) -> Result<(), UsersError> {
