@@ -3,12 +3,15 @@
 //! The only place that names sled. `open` takes the directory and recovers, `writer` decides and commits,
 //! one file per subject holds its steps, `read` and `sweep` say what they do.
 
+mod aside;
 mod database;
+mod directory;
 mod keys;
 mod lease;
 mod open;
 mod posts;
 mod read;
+mod recover;
 mod room;
 mod server;
 mod sessions;
