@@ -21,6 +21,7 @@ mod sled_corrupt;
 mod sled_directory;
 mod sled_failure;
 mod sled_kill;
+mod upgrade;
 
 /// One test for each conformance test named, on a store that `$open` makes.
 macro_rules! conformance {
