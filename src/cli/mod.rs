@@ -3,11 +3,13 @@
 //! Exit status: 0 done, 1 refused or failed with one line on standard error, 2 wrong usage (clap's own).
 
 pub mod check;
+pub mod compact;
 pub mod config_check;
 pub mod export;
 pub mod healthcheck;
 pub mod openapi;
 pub mod output;
+pub mod progress;
 pub mod reach;
 pub mod serve;
 pub mod users;
@@ -70,6 +72,8 @@ enum Command {
     Export(export::ExportArgs),
     /// Verify that the data agrees with itself; the server has to be down
     Check,
+    /// Rewrite the database without what changes and removals have left in it, with no server running
+    Compact,
     /// Check the configuration
     #[command(subcommand)]
     Config(config_check::ConfigCommand),
@@ -94,6 +98,7 @@ pub fn run() -> ExitCode {
         Some(Command::Users(command)) => users::run(&common, command),
         Some(Command::Export(args)) => export::run(&common, &args),
         Some(Command::Check) => check::run(&common),
+        Some(Command::Compact) => compact::run(&common),
         Some(Command::Config(command)) => config_check::run(&common, &command),
         Some(Command::Openapi(args)) => openapi::run(&common, &args),
         Some(Command::Healthcheck(args)) => healthcheck::run(&common, &args),

@@ -44,17 +44,10 @@ impl<'a> Aside<'a> {
         Ok(Self { settings, manifest, trees, db })
     }
 
-    /// Writes entries as they are to stand; durable only once it is sealed.
-    pub(super) fn write(
-        &self,
-        table: Table,
-        entries: impl IntoIterator<Item = Entry>,
-    ) -> Result<(), OpenError> {
-        let tree = self.trees.of(table);
-        entries
-            .into_iter()
-            .try_for_each(|(key, value)| tree.insert(key, value).map(drop))
-            .map_err(|error| OpenError::io(&self.settings.path, error.into()))
+    /// Writes an entry as it is to stand; durable only once all is sealed.
+    pub(super) fn write(&self, table: Table, (key, value): Entry) -> Result<(), OpenError> {
+        let written = self.trees.of(table).insert(key, value);
+        written.map(drop).map_err(|error| OpenError::io(&self.settings.path, error.into()))
     }
 
     /// How many entries a table holds. Reads all of them.

@@ -191,7 +191,7 @@ fn lock(path: &Path) -> Result<File, OpenError> {
 }
 
 /// The length of `file` once no background task of the database holds it any more; nothing if one stays.
-fn settled_length(file: &Path) -> Option<u64> {
+pub(super) fn settled_length(file: &Path) -> Option<u64> {
     let file = File::open(file).ok()?;
     for _ in 0..200 {
         if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {

@@ -10,6 +10,7 @@ use ::sled::Db;
 use super::aside::Aside;
 use super::database::{Database, Durability};
 use super::lease::{Lease, Manifest};
+use super::migrate::migrate;
 use super::recover::{self, SEGMENT_BYTES};
 use crate::random::{self, SystemRandom};
 use crate::store::codec::SCHEMA_VERSION;
@@ -65,6 +66,22 @@ pub enum OpenError {
         /// What is wrong with it.
         reason: String,
     },
+    /// There is no database yet, where one is to be worked on.
+    #[error("there is no database in {}", path.display())]
+    Empty {
+        /// The data directory.
+        path: PathBuf,
+    },
+    /// The disk cannot hold the database twice.
+    #[error("rewriting the database in {} takes {needed} bytes, and {free} are free", path.display())]
+    Room {
+        /// The data directory.
+        path: PathBuf,
+        /// How many bytes a copy may take.
+        needed: u64,
+        /// How many there are.
+        free: u64,
+    },
     /// A newer release has written it.
     #[error("the database in {} has schema {found}, this release knows {SCHEMA_VERSION}", path.display())]
     Newer {
@@ -103,15 +120,11 @@ fn holder_name(holder: Option<u32>) -> String {
 /// Opens the database; whether this is its first start.
 pub(super) fn open(settings: &SledSettings) -> Result<(Database, bool), OpenError> {
     let (lock, manifest) = Lease::take(&settings.path)?;
-    let (db, manifest, is_first_start) = match manifest.filter(|manifest| manifest.sealed) {
-        Some(manifest) => {
-            let (db, manifest) = reopen(settings, manifest)?;
-            (db, manifest, false)
-        }
-        None => {
-            let (db, manifest) = initialise(settings)?;
-            (db, manifest, true)
-        }
+    let sealed = manifest.filter(|manifest| manifest.sealed);
+    let is_first_start = sealed.is_none();
+    let (db, manifest) = match sealed {
+        Some(manifest) => reopen(settings, manifest)?,
+        None => initialise(settings)?,
     };
     let database = serve(settings, lock, db, manifest)?;
     Ok((database, is_first_start))
@@ -127,11 +140,20 @@ fn initialise(settings: &SledSettings) -> Result<(Db, Manifest), OpenError> {
     Aside::begin(settings, unsealed)?.seal()
 }
 
-/// Every later start.
-fn reopen(settings: &SledSettings, manifest: Manifest) -> Result<(Db, Manifest), OpenError> {
+/// Every later start: the database in the present schema, which counts once its manifest is written.
+pub(super) fn reopen(
+    settings: &SledSettings,
+    manifest: Manifest,
+) -> Result<(Db, Manifest), OpenError> {
     let db = recover::recover(settings, &manifest)?;
+    // sled may shorten the file from now on.
     let bytes_min = manifest.bytes_min.min(SEGMENT_BYTES);
-    Ok((db, Manifest { bytes_min, ..manifest }))
+    let manifest = Manifest { bytes_min, ..manifest };
+    if manifest.schema == SCHEMA_VERSION {
+        return Ok((db, manifest));
+    }
+    manifest.write(&settings.path).map_err(|error| OpenError::io(&settings.path, error))?;
+    migrate(settings, db, &manifest)
 }
 
 /// Makes `db` the current database, and lets go of any other.
