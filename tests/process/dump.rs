@@ -87,3 +87,84 @@ fn there_has_to_be_data_to_export() {
     assert!(refused.complaint().contains("there is no data in data"), "{refused:?}");
     assert!(!workplace.path("dump.jsonl").exists() && !workplace.data().exists());
 }
+
+#[test]
+fn an_import_brings_the_users_back_and_no_token() {
+    // The same secret on both sides: not even a key that stays revives a token.
+    let configuration =
+        "[tokens]\nalgorithm = \"HS256\"\nsecret = \"0f9a7c25d1e84b6fa3927d5c81e06b4d\"\n";
+    for configuration in ["", configuration] {
+        let workplace = Workplace::new();
+        workplace.write("config.toml", configuration);
+        workplace.add_user("alice", PASSWORD, "admin");
+        let server = workplace.serve();
+        let bob = server.client().register("bob", PASSWORD);
+        let before = server.client().login("bob", PASSWORD);
+        assert_eq!(server.client().status_with(&before.access), 200);
+        workplace.run(&["export", "dump.jsonl"]).output();
+        let refused = workplace.run(&["import", "dump.jsonl"]);
+        assert!(refused.complaint().contains("a server runs on data"), "{refused:?}");
+        server.stop();
+        let refused = workplace.run(&["import", "dump.jsonl"]);
+        assert!(refused.complaint().contains("data holds data already"), "{refused:?}");
+
+        fs::rename(workplace.data(), workplace.path("old")).unwrap();
+        let done = workplace.run(&["import", "dump.jsonl", "--json"]);
+        assert_eq!(done.output(), "{\n  \"users\": 2,\n  \"posts\": 0\n}\n");
+        workplace.run(&["check"]).output();
+        let server = workplace.serve();
+        let client = server.client();
+        assert_eq!(client.status_with(&before.access), 401);
+        client.post("/refresh").bearer(&before.refresh).send().expect(401);
+        let form = [("grant_type", "refresh_token"), ("refresh_token", &before.refresh)];
+        client.post("/token").form(&form).expect(400);
+        let again = client.login("bob", PASSWORD);
+        assert_eq!(client.get("/users/me").bearer(&again.access).send().expect(200), bob);
+        let admin = client.login("alice", PASSWORD);
+        client.get("/admin").bearer(&admin.access).send().expect(200);
+        let events = workplace.run(&["export", "-"]);
+        let events = lines(events.output());
+        let events: Vec<_> =
+            all(&events, "audit").iter().filter_map(|event| event["event"].as_str()).collect();
+        assert!(
+            events.contains(&"data_imported") && events.contains(&"user_created"),
+            "{events:?}"
+        );
+    }
+}
+
+#[test]
+fn what_is_not_to_be_believed_is_refused_and_nothing_is_written() {
+    let workplace = used();
+    workplace.run(&["export", "dump.jsonl"]).output();
+    fs::rename(workplace.data(), workplace.path("old")).unwrap();
+    let dump = fs::read_to_string(workplace.path("dump.jsonl")).unwrap();
+    let header = r#"{"header":{"format":"keystile-dump","version":7}}"#.to_owned() + "\n";
+    let (whole, _) = dump.trim_end().rsplit_once('\n').unwrap();
+    for (text, expected) in [
+        (&dump[..dump.len() - 1], "bad.jsonl: it was cut short"),
+        (whole, "bad.jsonl: it was cut short"),
+        (&dump.replace("\"alice\"", "\"alicf\""), "bad.jsonl: it was changed after it was written"),
+        (&dump.replace("\"alice\"", "\"a b\""), "bad.jsonl: line 2: a field of it breaks its rule"),
+        (&dump.replace("{\"post\"", "{\"past\""), "it cannot be read"),
+        (&header, "bad.jsonl: it has format 7, this release knows 1"),
+        ("nonsense", "bad.jsonl: it is no dump of keystile"),
+        ("", "bad.jsonl: it is no dump of keystile"),
+    ] {
+        workplace.write("bad.jsonl", text);
+        let refused = workplace.run(&["import", "bad.jsonl"]);
+        assert!(refused.complaint().contains(expected), "{expected}: {refused:?}");
+        assert!(!workplace.data().exists(), "{expected}");
+    }
+    for (file, expected) in [("nowhere", "nowhere: No such file"), ("old", "old is no file")] {
+        let refused = workplace.run(&["import", file]);
+        assert!(refused.complaint().contains(expected), "{refused:?}");
+    }
+    fs::create_dir(workplace.data()).unwrap();
+    workplace.write("data/strange", "");
+    let refused = workplace.run(&["import", "dump.jsonl"]);
+    assert!(refused.complaint().contains("is not empty"), "{refused:?}");
+    fs::remove_file(workplace.path("data/strange")).unwrap();
+    workplace.run(&["import", "dump.jsonl"]).output();
+    workplace.serve().client().login("bob", PASSWORD);
+}

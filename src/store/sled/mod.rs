@@ -9,6 +9,7 @@ mod database;
 mod directory;
 mod export;
 mod filed;
+mod import;
 mod keys;
 mod lease;
 mod migrate;
@@ -35,6 +36,7 @@ use tokio::sync::{mpsc, watch};
 
 pub use self::check::{Checked, Disagreement};
 pub use self::database::Durability;
+pub use self::import::{ImportError, Load, import};
 pub use self::open::{OpenError, SledSettings};
 pub use self::rewrite::{Compacted, compact};
 
