@@ -36,7 +36,7 @@ use crate::fixture::{AnyStore, GRACE, IDLE, behind_its_back, settings};
 const ISSUER: &str = "http://127.0.0.1:8000";
 
 /// Every schema there has been, this release's last.
-const SCHEMAS: [u32; 1] = [1];
+const SCHEMAS: [u32; 2] = [1, 2];
 
 fn data() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/store/data")
