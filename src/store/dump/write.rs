@@ -27,13 +27,25 @@ impl Writer {
     /// # Errors
     /// When the line has no JSON form.
     pub fn begin(at: Timestamp, text: &mut String) -> Result<Self, serde_json::Error> {
+        Self::begin_of(SCHEMA_VERSION, at, text)
+    }
+
+    /// Begins a dump of a store that an older release of this `schema` has left.
+    ///
+    /// # Errors
+    /// When the line has no JSON form.
+    pub fn begin_of(
+        schema: u32,
+        at: Timestamp,
+        text: &mut String,
+    ) -> Result<Self, serde_json::Error> {
         let mut writer = Self { counts: Counts::default(), digest: Context::new(&SHA256) };
         let header = Header {
             format: FORMAT.to_owned(),
             version: FORMAT_VERSION,
             at_ms: at.millis(),
             keystile: env!("CARGO_PKG_VERSION").to_owned(),
-            schema: SCHEMA_VERSION,
+            schema,
         };
         writer.line(&Line::Header(header), text)?;
         Ok(writer)

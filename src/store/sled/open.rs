@@ -9,7 +9,7 @@ use ::sled::Db;
 
 use super::aside::Aside;
 use super::database::{Database, Durability};
-use super::lease::{Lease, Manifest};
+use super::lease::{Lease, Manifest, settled_length};
 use super::migrate::migrate;
 use super::recover::{self, SEGMENT_BYTES};
 use crate::random::{self, SystemRandom};
@@ -153,7 +153,11 @@ pub(super) fn reopen(
         return Ok((db, manifest));
     }
     manifest.write(&settings.path).map_err(|error| OpenError::io(&settings.path, error))?;
-    migrate(settings, db, &manifest)
+    let migrated = migrate(settings, &db, &manifest)?;
+    drop(db);
+    // Its last background task is over before its files go.
+    settled_length(&manifest.directory.file(&settings.path));
+    Ok(migrated)
 }
 
 /// Makes `db` the current database, and lets go of any other.
