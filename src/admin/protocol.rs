@@ -1,4 +1,5 @@
-//! What goes over the admin socket: one JSON line asks, one JSON line answers.
+//! What goes over the admin socket: one JSON line asks, one JSON line answers, or several where the reply
+//! says so.
 
 use std::fmt;
 
@@ -28,6 +29,8 @@ pub enum Request {
         /// The user's name.
         name: String,
     },
+    /// Dumps users, posts and audit events.
+    Export,
 }
 
 /// The fields of a user to make.
@@ -82,6 +85,18 @@ pub enum Reply {
         accounts: Vec<Account>,
         /// Where the next page starts.
         next: Option<String>,
+    },
+    /// A piece of a dump; another reply follows.
+    Dump {
+        /// Whole lines of it.
+        text: String,
+    },
+    /// The dump is whole.
+    DumpEnd {
+        /// How many records it has.
+        records: u64,
+        /// SHA-256 of all but its last line, in hex.
+        sha256: String,
     },
 }
 

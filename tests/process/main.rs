@@ -13,6 +13,7 @@ mod configured;
 mod connections;
 mod directory;
 mod disk;
+mod dump;
 mod killed;
 mod operator;
 mod restart;

@@ -9,7 +9,7 @@ use ::sled::Db;
 
 use super::aside::Aside;
 use super::database::{Database, Durability};
-use super::lease::{Lease, Manifest};
+use super::lease::{Lease, Manifest, settled_length};
 use super::migrate::migrate;
 use super::recover::{self, SEGMENT_BYTES};
 use crate::random::{self, SystemRandom};
@@ -124,20 +124,20 @@ pub(super) fn open(settings: &SledSettings) -> Result<(Database, bool), OpenErro
     let is_first_start = sealed.is_none();
     let (db, manifest) = match sealed {
         Some(manifest) => reopen(settings, manifest)?,
-        None => initialise(settings)?,
+        None => begin(settings)?.seal()?,
     };
     let database = serve(settings, lock, db, manifest)?;
     Ok((database, is_first_start))
 }
 
-/// The first start, or one more after a first start that broke off before anything was acknowledged.
-fn initialise(settings: &SledSettings) -> Result<(Db, Manifest), OpenError> {
+/// Begins the first database, once more if one was not sealed: nothing was acknowledged of it.
+pub(super) fn begin(settings: &SledSettings) -> Result<Aside<'_>, OpenError> {
     let path = settings.path.as_path();
     let instance = u128::from_be_bytes(random::bytes(&SystemRandom)?);
     let unsealed = Manifest::unsealed(format!("{instance:032x}"));
     // What stands in the directory is a store from now on, though one that was not completed.
     unsealed.write(path).map_err(|error| OpenError::io(path, error))?;
-    Aside::begin(settings, unsealed)?.seal()
+    Aside::begin(settings, unsealed)
 }
 
 /// Every later start: the database in the present schema, which counts once its manifest is written.
@@ -153,11 +153,15 @@ pub(super) fn reopen(
         return Ok((db, manifest));
     }
     manifest.write(&settings.path).map_err(|error| OpenError::io(&settings.path, error))?;
-    migrate(settings, db, &manifest)
+    let migrated = migrate(settings, &db, &manifest)?;
+    drop(db);
+    // Its last background task is over before its files go.
+    settled_length(&manifest.directory.file(&settings.path));
+    Ok(migrated)
 }
 
 /// Makes `db` the current database, and lets go of any other.
-fn serve(
+pub(super) fn serve(
     settings: &SledSettings,
     lock: File,
     db: Db,

@@ -1,0 +1,170 @@
+//! `keystile export` and what becomes of it, with a server and without.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use serde_json::Value;
+
+use crate::PASSWORD;
+use crate::support::Workplace;
+
+/// A place with two users, a session and a post.
+fn used() -> Workplace {
+    let workplace = Workplace::new();
+    workplace.add_user("alice", PASSWORD, "admin");
+    let server = workplace.serve();
+    server.client().register("bob", PASSWORD);
+    let pair = server.client().login("bob", PASSWORD);
+    let post = serde_json::json!({ "title": "a", "content": "b" });
+    server.client().post("/posts").bearer(&pair.access).json(&post).expect(201);
+    server.stop();
+    workplace
+}
+
+/// The lines of a dump.
+fn lines(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// The members of all lines of one kind.
+fn all<'a>(lines: &'a [Value], kind: &str) -> Vec<&'a Value> {
+    lines.iter().filter_map(|line| line.get(kind)).collect()
+}
+
+/// What must hold with a server and without one.
+fn the_data_is_exported(workplace: &Workplace) {
+    let done = workplace.run(&["export", "dump.jsonl"]);
+    assert!(done.output().starts_with("exported "), "{done:?}");
+    let file = workplace.path("dump.jsonl");
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let dump = lines(&fs::read_to_string(&file).unwrap());
+    let names: Vec<_> = all(&dump, "user").iter().map(|user| &user["username"]).collect();
+    assert_eq!(names, ["alice", "bob"]);
+    assert_eq!(all(&dump, "post").len(), 1);
+    let events: Vec<_> = all(&dump, "audit").iter().map(|event| &event["event"]).collect();
+    assert_eq!(events.last().unwrap(), &"data_exported");
+    let text = fs::read_to_string(&file).unwrap();
+    assert!(!text.contains("\"secret\"") && !text.contains("eyJ"), "{text}");
+
+    // Written over, and as JSON.
+    let again = workplace.run(&["export", "dump.jsonl", "--json"]);
+    let again: Value = serde_json::from_str(again.output()).unwrap();
+    assert_eq!(again["records"], dump.len() - 2 + 1, "one more export is noted");
+    let dump = lines(&fs::read_to_string(&file).unwrap());
+    assert_eq!(all(&dump, "trailer")[0]["sha256"], again["sha256"]);
+    fs::remove_file(&file).unwrap();
+
+    let printed = workplace.run(&["export", "-"]);
+    let summary = format!("exported {} records", dump.len() - 2 + 1);
+    assert!(printed.stderr.starts_with(&summary), "{}", printed.stderr);
+    assert_eq!(lines(printed.output()).len(), dump.len() + 1);
+
+    for (file, expected) in [("nowhere/dump", "No such file"), ("data", "standard output is -")] {
+        let refused = workplace.run(&["export", file]);
+        assert!(refused.complaint().contains(expected), "{refused:?}");
+    }
+    let left: Vec<_> = fs::read_dir(workplace.path(".")).unwrap().collect();
+    assert_eq!(left.len(), 1, "only the data is left: {left:?}");
+}
+
+#[test]
+fn the_data_is_exported_beside_a_running_server() {
+    let workplace = used();
+    let server = workplace.serve();
+    the_data_is_exported(&workplace);
+    server.stop();
+}
+
+#[test]
+fn the_data_is_exported_without_a_server() {
+    the_data_is_exported(&used());
+}
+
+#[test]
+fn there_has_to_be_data_to_export() {
+    let workplace = Workplace::new();
+    let refused = workplace.run(&["export", "dump.jsonl"]);
+    assert!(refused.complaint().contains("there is no data in data"), "{refused:?}");
+    assert!(!workplace.path("dump.jsonl").exists() && !workplace.data().exists());
+}
+
+#[test]
+fn an_import_brings_the_users_back_and_no_token() {
+    // The same secret on both sides: not even a key that stays revives a token.
+    let configuration =
+        "[tokens]\nalgorithm = \"HS256\"\nsecret = \"0f9a7c25d1e84b6fa3927d5c81e06b4d\"\n";
+    for configuration in ["", configuration] {
+        let workplace = Workplace::new();
+        workplace.write("config.toml", configuration);
+        workplace.add_user("alice", PASSWORD, "admin");
+        let server = workplace.serve();
+        let bob = server.client().register("bob", PASSWORD);
+        let before = server.client().login("bob", PASSWORD);
+        assert_eq!(server.client().status_with(&before.access), 200);
+        workplace.run(&["export", "dump.jsonl"]).output();
+        let refused = workplace.run(&["import", "dump.jsonl"]);
+        assert!(refused.complaint().contains("a server runs on data"), "{refused:?}");
+        server.stop();
+        let refused = workplace.run(&["import", "dump.jsonl"]);
+        assert!(refused.complaint().contains("data holds data already"), "{refused:?}");
+
+        fs::rename(workplace.data(), workplace.path("old")).unwrap();
+        let done = workplace.run(&["import", "dump.jsonl", "--json"]);
+        assert_eq!(done.output(), "{\n  \"users\": 2,\n  \"posts\": 0\n}\n");
+        workplace.run(&["check"]).output();
+        let server = workplace.serve();
+        let client = server.client();
+        assert_eq!(client.status_with(&before.access), 401);
+        client.post("/refresh").bearer(&before.refresh).send().expect(401);
+        let form = [("grant_type", "refresh_token"), ("refresh_token", &before.refresh)];
+        client.post("/token").form(&form).expect(400);
+        let again = client.login("bob", PASSWORD);
+        assert_eq!(client.get("/users/me").bearer(&again.access).send().expect(200), bob);
+        let admin = client.login("alice", PASSWORD);
+        client.get("/admin").bearer(&admin.access).send().expect(200);
+        let events = workplace.run(&["export", "-"]);
+        let events = lines(events.output());
+        let events: Vec<_> =
+            all(&events, "audit").iter().filter_map(|event| event["event"].as_str()).collect();
+        assert!(
+            events.contains(&"data_imported") && events.contains(&"user_created"),
+            "{events:?}"
+        );
+    }
+}
+
+#[test]
+fn what_is_not_to_be_believed_is_refused_and_nothing_is_written() {
+    let workplace = used();
+    workplace.run(&["export", "dump.jsonl"]).output();
+    fs::rename(workplace.data(), workplace.path("old")).unwrap();
+    let dump = fs::read_to_string(workplace.path("dump.jsonl")).unwrap();
+    let header = r#"{"header":{"format":"keystile-dump","version":7}}"#.to_owned() + "\n";
+    let (whole, _) = dump.trim_end().rsplit_once('\n').unwrap();
+    for (text, expected) in [
+        (&dump[..dump.len() - 1], "bad.jsonl: it was cut short"),
+        (whole, "bad.jsonl: it was cut short"),
+        (&dump.replace("\"alice\"", "\"alicf\""), "bad.jsonl: it was changed after it was written"),
+        (&dump.replace("\"alice\"", "\"a b\""), "bad.jsonl: line 2: a field of it breaks its rule"),
+        (&dump.replace("{\"post\"", "{\"past\""), "it cannot be read"),
+        (&header, "bad.jsonl: it has format 7, this release knows 1"),
+        ("nonsense", "bad.jsonl: it is no dump of keystile"),
+        ("", "bad.jsonl: it is no dump of keystile"),
+    ] {
+        workplace.write("bad.jsonl", text);
+        let refused = workplace.run(&["import", "bad.jsonl"]);
+        assert!(refused.complaint().contains(expected), "{expected}: {refused:?}");
+        assert!(!workplace.data().exists(), "{expected}");
+    }
+    for (file, expected) in [("nowhere", "nowhere: No such file"), ("old", "old is no file")] {
+        let refused = workplace.run(&["import", file]);
+        assert!(refused.complaint().contains(expected), "{refused:?}");
+    }
+    fs::create_dir(workplace.data()).unwrap();
+    workplace.write("data/strange", "");
+    let refused = workplace.run(&["import", "dump.jsonl"]);
+    assert!(refused.complaint().contains("is not empty"), "{refused:?}");
+    fs::remove_file(workplace.path("data/strange")).unwrap();
+    workplace.run(&["import", "dump.jsonl"]).output();
+    workplace.serve().client().login("bob", PASSWORD);
+}
