@@ -123,8 +123,8 @@ pub(super) fn open(settings: &SledSettings) -> Result<(Database, bool), OpenErro
     let sealed = manifest.filter(|manifest| manifest.sealed);
     let is_first_start = sealed.is_none();
     let (db, manifest) = match sealed {
-        Some(manifest) => reopen(settings, manifest)?,
-        None => begin(settings)?.seal()?,
+        Some(manifest) => reopen(settings, &manifest)?,
+        None => complete(settings, begin(settings)?)?,
     };
     let database = serve(settings, lock, db, manifest)?;
     Ok((database, is_first_start))
@@ -136,31 +136,48 @@ pub(super) fn begin(settings: &SledSettings) -> Result<Aside<'_>, OpenError> {
     let instance = u128::from_be_bytes(random::bytes(&SystemRandom)?);
     let unsealed = Manifest::unsealed(format!("{instance:032x}"));
     // What stands in the directory is a store from now on, though one that was not completed.
-    unsealed.write(path).map_err(|error| OpenError::io(path, error))?;
+    unsealed.replace(path)?;
     Aside::begin(settings, unsealed)
 }
 
-/// Every later start: the database in the present schema, which counts once its manifest is written.
-pub(super) fn reopen(
+/// Ends what was begun: from here on there is a database.
+pub(super) fn complete(
     settings: &SledSettings,
-    manifest: Manifest,
+    aside: Aside<'_>,
 ) -> Result<(Db, Manifest), OpenError> {
-    let db = recover::recover(settings, &manifest)?;
-    // sled may shorten the file from now on.
-    let bytes_min = manifest.bytes_min.min(SEGMENT_BYTES);
-    let manifest = Manifest { bytes_min, ..manifest };
-    if manifest.schema == SCHEMA_VERSION {
-        return Ok((db, manifest));
-    }
-    manifest.write(&settings.path).map_err(|error| OpenError::io(&settings.path, error))?;
-    let migrated = migrate(settings, &db, &manifest)?;
-    drop(db);
-    // Its last background task is over before its files go.
-    settled_length(&manifest.directory.file(&settings.path));
-    Ok(migrated)
+    let (db, manifest) = aside.seal()?;
+    manifest.replace(&settings.path)?;
+    Ok((db, manifest))
 }
 
-/// Makes `db` the current database, and lets go of any other.
+/// Every later start: the database in the present schema.
+pub(super) fn reopen(
+    settings: &SledSettings,
+    manifest: &Manifest,
+) -> Result<(Db, Manifest), OpenError> {
+    let path = settings.path.as_path();
+    recover::inspect(path, manifest)?;
+    // sled may shorten the file as soon as it has it, and a kill must not make that look like a loss.
+    let loosened =
+        Manifest { bytes_min: manifest.bytes_min.min(SEGMENT_BYTES), ..manifest.clone() };
+    loosened.replace(path)?;
+    let recovered = recover::recover(settings, &loosened);
+    if recovered.is_err() {
+        manifest.replace(path)?;
+    }
+    let db = recovered?;
+    if loosened.schema == SCHEMA_VERSION {
+        return Ok((db, loosened));
+    }
+    let (migrated, next) = migrate(settings, &db, &loosened)?;
+    drop(db);
+    next.replace(path)?;
+    // Its last background task is over before its files go.
+    settled_length(&loosened.directory.file(path));
+    Ok((migrated, next))
+}
+
+/// Serves from `db`, and lets go of what stands beside it.
 pub(super) fn serve(
     settings: &SledSettings,
     lock: File,
@@ -170,7 +187,6 @@ pub(super) fn serve(
     let path = settings.path.as_path();
     let directory = manifest.directory;
     let finish = || {
-        manifest.write(path)?;
         directory.remove_others(path)?;
         recover::tighten(&directory.path(path))?;
         let file = File::open(directory.file(path))?;

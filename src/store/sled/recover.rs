@@ -35,10 +35,9 @@ pub(super) struct Sentinel {
     pub(super) schema: u32,
 }
 
-/// Opens the database that `manifest` tells of. Nothing is changed if it is refused.
+/// Opens the database that `manifest` tells of, whose files were inspected.
 pub(super) fn recover(settings: &SledSettings, manifest: &Manifest) -> Result<Db, OpenError> {
     let path = settings.path.as_path();
-    inspect(path, manifest)?;
     let db = replay(settings, &manifest.directory.path(path))?;
     verify(path, &db, manifest)?;
     Ok(db)
@@ -88,8 +87,8 @@ pub(super) fn tighten(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Looks at the files only: what is missing or too short here would come up empty.
-fn inspect(path: &Path, manifest: &Manifest) -> Result<(), OpenError> {
+/// Looks at the files only, before anything is touched: what is missing or too short here would come up empty.
+pub(super) fn inspect(path: &Path, manifest: &Manifest) -> Result<(), OpenError> {
     let name = manifest.directory;
     for part in ["conf", "db"] {
         if !name.path(path).join(part).is_file() {

@@ -40,8 +40,7 @@ pub fn compact(settings: &SledSettings, tell: &mut dyn FnMut(u64)) -> Result<Com
     let (_lock, manifest) = Lease::take(path)?;
     let empty = || OpenError::Empty { path: path.to_owned() };
     let manifest = manifest.filter(|manifest| manifest.sealed).ok_or_else(empty)?;
-    let (old, manifest) = open::reopen(settings, manifest)?;
-    manifest.write(path).map_err(io)?;
+    let (old, manifest) = open::reopen(settings, &manifest)?;
 
     let bytes_before = size(&manifest.directory.path(path)).map_err(io)?;
     let (new, next, entries) = rewrite(settings, &old, &manifest, &mut |_, entry| entry, tell)?;
@@ -49,7 +48,7 @@ pub fn compact(settings: &SledSettings, tell: &mut dyn FnMut(u64)) -> Result<Com
     settled_length(&manifest.directory.file(path));
     let bytes_min = settled_length(&next.directory.file(path)).unwrap_or(next.bytes_min);
     let bytes_after = size(&next.directory.path(path)).map_err(io)?;
-    Manifest { bytes_min, ..next.clone() }.write(path).map_err(io)?;
+    Manifest { bytes_min, ..next.clone() }.replace(path)?;
     next.directory.remove_others(path).map_err(io)?;
     Ok(Compacted { entries, bytes_before, bytes_after })
 }
