@@ -2,6 +2,7 @@
 //!
 //! Exit status: 0 done, 1 refused or failed with one line on standard error, 2 wrong usage (clap's own).
 
+pub mod check;
 pub mod config_check;
 pub mod healthcheck;
 pub mod openapi;
@@ -64,6 +65,8 @@ enum Command {
     /// Add, list and show users, with the server running or not
     #[command(subcommand)]
     Users(users::UsersCommand),
+    /// Verify that the data agrees with itself; the server has to be down
+    Check,
     /// Check the configuration
     #[command(subcommand)]
     Config(config_check::ConfigCommand),
@@ -86,6 +89,7 @@ pub fn run() -> ExitCode {
         None => serve::run(&common, &cli.serve),
         Some(Command::Serve(args)) => serve::run(&common, &args),
         Some(Command::Users(command)) => users::run(&common, command),
+        Some(Command::Check) => check::run(&common),
         Some(Command::Config(command)) => config_check::run(&common, &command),
         Some(Command::Openapi(args)) => openapi::run(&common, &args),
         Some(Command::Healthcheck(args)) => healthcheck::run(&common, &args),

@@ -16,6 +16,7 @@ mod sweep;
 mod tokens;
 mod users;
 
+mod sled_check;
 mod sled_corrupt;
 mod sled_directory;
 mod sled_failure;

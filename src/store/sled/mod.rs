@@ -1,8 +1,9 @@
 //! The embedded engine on sled 0.34: one writer thread with group commit, reads straight from the caller.
 //!
 //! The only place that names sled. `open` takes the directory and recovers, `writer` decides and commits,
-//! one file per subject holds its steps, `read` and `sweep` say what they do.
+//! one file per subject holds its steps, `read`, `sweep` and `check` say what they do.
 
+mod check;
 mod database;
 mod keys;
 mod lease;
@@ -25,6 +26,7 @@ use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot, watch};
 
+pub use self::check::{Checked, Disagreement};
 pub use self::database::Durability;
 pub use self::open::{OpenError, SledSettings};
 
