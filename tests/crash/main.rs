@@ -1,35 +1,134 @@
 //! `kill -9` while clients are at work: whatever was answered is there at the next start, what was not
 //! answered is there as a whole or not at all, and the indexes agree.
+//!
+//! The server is killed at a random moment, or by `strace` as it enters a chosen system call: of a request
+//! read (before the change is applied), of the log written (before it is flushed), synced, or an answer
+//! sent; and while it starts for the first time, starts again, or recovers from the kill before. Without
+//! `strace` there is the random moment only, unless `KEYSTILE_TEST_REQUIRE_STRACE` is 1.
+//!
+//! `KEYSTILE_CRASH_ROUNDS=1000` makes it long, `KEYSTILE_SEED` draws the same again.
+
 #![cfg(test)]
 
+#[expect(dead_code, reason = "other test targets use the rest")]
+#[path = "../ledger/mod.rs"]
+mod ledger;
 #[expect(dead_code, reason = "other test targets use the rest")]
 #[path = "../support/mod.rs"]
 mod support;
 
-use crate::support::dice::Dice;
-use crate::support::ledger::Ledger;
+use std::time::Instant;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::ledger::dice::Dice;
+use crate::ledger::{Ledger, indexes_agree, number_from, strace};
+use crate::support::{Server, Workplace};
+
+/// How many clients there are.
+const CLIENTS: u64 = 4;
+/// After how many rounds a new database is begun.
+const ROUNDS_PER_DATABASE: usize = 25;
+/// How many things are done in a round at most.
+const DEEDS_MAX: usize = 60;
+/// What a start asks of the system on its way.
+const CALLS_OF_A_START: &str = "openat,read,lseek,write,pwrite64,ftruncate,mkdir,rename,unlink,\
+                                fsync,fdatasync,sync_file_range,flock,socket,bind,listen";
+/// And about how often, in its main thread.
+const CALLS_OF_A_START_MAX: usize = 120;
+
+/// When the server of a round is killed.
+#[derive(Clone, Copy, Debug)]
+enum Moment {
+    /// At any.
+    Any,
+    /// Entering one of so many system calls of this name.
+    Entering(&'static str, usize),
+    /// While it starts, so many times in a row.
+    Starting(usize),
+}
+
+const MOMENTS: [Moment; 8] = [
+    Moment::Any,
+    Moment::Any,
+    Moment::Entering("recvfrom", 40),
+    Moment::Entering("pwrite64", 20),
+    Moment::Entering("sync_file_range", 20),
+    Moment::Entering("fdatasync", 30),
+    Moment::Entering("sendto", 25),
+    Moment::Starting(2),
+];
 
 #[test]
-fn the_ledger_agrees_with_a_server_that_was_killed() {
+fn whatever_was_answered_survives_a_kill_at_any_moment() {
+    let rounds = number_from("KEYSTILE_CRASH_ROUNDS", 50);
     let mut dice = Dice::from_environment();
-    let workplace = Ledger::workplace();
-    let mut ledger = Ledger::new(4);
-    ledger.found(&workplace);
-    for round in 0..8 {
-        let began = std::time::Instant::now();
-        let server = workplace.serve();
-        let started = began.elapsed();
-        ledger.settle(&workplace, &server, &mut dice).unwrap_or_else(|e| panic!("round {round}: {e}"));
-        let settled = began.elapsed();
-        let pid = rustix::process::Pid::from_raw(i32::try_from(server.pid()).unwrap()).unwrap();
-        let after = std::time::Duration::from_millis(u64::try_from(100 + dice.below(400)).unwrap());
-        let killer = std::thread::spawn(move || {
-            std::thread::sleep(after);
-            rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
-        });
-        ledger.work(server.client(), &mut dice, usize::MAX);
-        killer.join().unwrap();
-        println!("round {round}: {started:?} {settled:?} {:?} deeds {}", began.elapsed(), ledger.chapters.iter().map(|c| c.history.len()).sum::<usize>());
-        drop(server);
+    let moments = if strace::is_here() { &MOMENTS[..] } else { &MOMENTS[..2] };
+    let (began, mut done) = (Instant::now(), 0);
+    while done < rounds {
+        let workplace = Ledger::workplace();
+        let mut ledger = Ledger::new(CLIENTS);
+        if moments.len() > 2 {
+            for _ in 0..dice.below(3) {
+                die_while_starting(&workplace, &mut dice);
+            }
+        }
+        ledger.found(&workplace);
+        for round in done..rounds.min(done + ROUNDS_PER_DATABASE) {
+            let moment = *dice.pick(moments).unwrap();
+            die(&workplace, &mut ledger, moment, &mut dice);
+            revive(&workplace, &mut ledger, &mut dice)
+                .unwrap_or_else(|wrong| panic!("round {round}, killed at {moment:?}: {wrong}"));
+            done += 1;
+        }
+        let deeds: usize = ledger.chapters.iter().map(|chapter| chapter.history.len()).sum();
+        println!("{done} of {rounds} rounds, {deeds} deeds, {} s", began.elapsed().as_secs());
     }
+}
+
+/// Starts the server, has the clients at work, and kills it.
+fn die(workplace: &Workplace, ledger: &mut Ledger, moment: Moment, dice: &mut Dice) {
+    let server = match moment {
+        Moment::Any => workplace.serve(),
+        Moment::Entering(calls, most) => {
+            let command = strace::killed_at(workplace, calls, 1 + dice.below(most));
+            // It may be killed before it listens.
+            let Ok(server) = Server::try_start(command) else { return };
+            server
+        }
+        Moment::Starting(times) => {
+            for _ in 0..times {
+                die_while_starting(workplace, dice);
+            }
+            return;
+        }
+    };
+    let deeds = match moment {
+        Moment::Any => dice.below(DEEDS_MAX),
+        _ => DEEDS_MAX,
+    };
+    let pid = Pid::from_raw(i32::try_from(server.pid()).unwrap()).unwrap();
+    ledger.work(server.client(), dice, deeds, || {
+        // It may be dead already.
+        let _ = kill_process(pid, Signal::KILL);
+    });
+    server.wait();
+}
+
+fn die_while_starting(workplace: &Workplace, dice: &mut Dice) {
+    let nth = 1 + dice.below(CALLS_OF_A_START_MAX);
+    if let Ok(server) = Server::try_start(strace::killed_at(workplace, CALLS_OF_A_START, nth)) {
+        server.kill();
+    }
+}
+
+/// Starts the server again, and sees whether it shows what it must.
+fn revive(workplace: &Workplace, ledger: &mut Ledger, dice: &mut Dice) -> Result<(), String> {
+    if dice.percent(30) {
+        indexes_agree(workplace)?;
+    }
+    let server = workplace.serve();
+    ledger.settle(workplace, &server, dice)?;
+    server.kill();
+    indexes_agree(workplace)
 }

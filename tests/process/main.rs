@@ -12,7 +12,6 @@ mod configured;
 mod connections;
 mod directory;
 mod disk;
-mod killed;
 mod operator;
 mod restart;
 mod signals;

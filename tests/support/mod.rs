@@ -4,9 +4,6 @@
 //! [`client`]'s, and what the tokens say [`token`]'s.
 
 pub mod client;
-pub mod dice;
-pub mod ledger;
-pub mod strace;
 pub mod token;
 
 use std::io::{BufRead, BufReader, Write};

@@ -7,9 +7,10 @@ use std::time::Instant;
 use serde_json::Value;
 
 use super::deed::Deed;
+use super::dice::Dice;
 use super::state::{Account, State};
-use crate::support::client::Client;
-use crate::support::dice::Dice;
+use crate::support::client::{Client, Pair};
+use crate::support::token::claims;
 
 /// How many users a client keeps, besides its administrator.
 const ACCOUNTS_MAX: usize = 4;
@@ -90,7 +91,7 @@ impl Chapter {
         session.map(|pair| pair.access.as_str())
     }
 
-    /// Does up to `deeds` things, one after the other, until the server is gone.
+    /// Does one thing after the other while it `may`, or until the server is gone.
     ///
     /// # Errors
     /// An answer that cannot be right.
@@ -98,14 +99,11 @@ impl Chapter {
         &mut self,
         client: &Client,
         dice: &mut Dice,
-        deeds: usize,
+        may: impl Fn() -> bool,
     ) -> Result<(), String> {
-        for _ in 0..deeds {
+        while self.pending.is_none() && may() {
             let deed = self.choose(dice);
             self.perform(client, deed)?;
-            if self.pending.is_some() {
-                break;
-            }
         }
         Ok(())
     }
@@ -126,6 +124,16 @@ impl Chapter {
             }
             let body = answer.expect(status);
             self.state.apply(&entry.deed, at, Some(&body));
+            if let Deed::Replay { name, session } = &entry.deed {
+                // Roles are those of now, so the tokens may differ, but not what makes them single.
+                let single = |pair: &Pair| {
+                    [&pair.access, &pair.refresh].map(|token| claims(token)["jti"].clone())
+                };
+                let current = self.state.accounts[name].sessions[session].current();
+                if current.map(single) != Some(single(&Pair::of(&body))) {
+                    return Err(format!("{name}: the same token was exchanged for another pair"));
+                }
+            }
             let id = answer.header("x-request-id").unwrap_or_default().to_owned();
             entry.answer = Some((id, body));
         } else {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use ureq::http::Method;
 
 use super::state::{Account, Session, State};
-use crate::support::client::{Answer, Client, Pair};
+use crate::support::client::{Answer, Client, Pair, encoded};
 
 /// One thing to do to a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub enum Deed {
     Login { name: String },
     /// Exchange the current refresh token.
     Refresh { name: String, session: String },
+    /// Present the refresh token that was just replaced, which gets the current pair again.
+    Replay { name: String, session: String },
     /// Present a refresh token that was used up long ago, which is refused and ends the session.
     Reuse { name: String, session: String },
     /// Log out.
@@ -77,10 +79,7 @@ impl Deed {
             Body::None => call.try_send(),
             Body::Form(fields) => {
                 let fields: Vec<_> = fields.iter().map(|(name, text)| (*name, &**text)).collect();
-                call.try_body(
-                    "application/x-www-form-urlencoded",
-                    &crate::support::client::encoded(&fields),
-                )
+                call.try_body("application/x-www-form-urlencoded", &encoded(&fields))
             }
             Body::Json(value) => call.try_body("application/json", &value.to_string()),
         };
@@ -94,6 +93,7 @@ impl Deed {
             | Self::Register { name }
             | Self::Login { name }
             | Self::Refresh { name, .. }
+            | Self::Replay { name, .. }
             | Self::Reuse { name, .. }
             | Self::Logout { name, .. }
             | Self::Revoke { name, .. }
@@ -126,6 +126,10 @@ impl Deed {
             }
             Self::Refresh { session: id, .. } => {
                 post("/refresh", Some(current(session(id)).refresh.clone()), Body::None, 200)
+            }
+            Self::Replay { session: id, .. } => {
+                let replaced = session(id).replaced().unwrap().refresh.clone();
+                post("/refresh", Some(replaced), Body::None, 200)
             }
             Self::Reuse { session: id, .. } => {
                 let spent = session(id).spent().unwrap().refresh.clone();
@@ -171,12 +175,6 @@ fn credentials(name: &str, account: &Account) -> Body {
     Body::Form(vec![("username", name.to_owned()), ("password", password(account.password))])
 }
 
-fn wanted(
-    method: Method,
-    path: &str,
-    bearer: Option<String>,
-    body: Body,
-    status: u16,
-) -> Wanted {
+fn wanted(method: Method, path: &str, bearer: Option<String>, body: Body, status: u16) -> Wanted {
     Wanted { method, path: path.to_owned(), bearer, body, status }
 }

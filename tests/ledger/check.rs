@@ -2,17 +2,14 @@
 //!
 //! A deed without an answer was done or was not, so two states are right; half of it fits neither.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
-
 use serde_json::Value;
-use ureq::http::Method;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::chapter::Chapter;
 use super::deed::{Deed, password};
+use super::dice::Dice;
 use super::state::{Account, Dead, GRACE, Session, State};
-use crate::support::client::{Answer, Call, Client};
-use crate::support::dice::Dice;
+use crate::support::client::{Answer, Call, Client, Pair};
 
 /// How many of the tokens that died some time ago are tried, and of those that died last.
 const DEAD_OLD: usize = 4;
@@ -123,7 +120,7 @@ fn logs_in(client: &Client, name: &str, state: &State) -> Result<bool, String> {
     let answer = client.post("/token").form(&[("username", name), ("password", &password)]);
     match answer.status {
         200 => {
-            let pair = crate::support::client::Pair::of(&answer.expect(200));
+            let pair = Pair::of(&answer.expect(200));
             let out = client.post("/logout").bearer(&pair.access).send();
             expect(&out, 200, "the end of a session just opened").map(|()| true)
         }
@@ -194,19 +191,16 @@ fn sessions(account: &mut Account, client: &Client, admin: &str) -> Result<(), S
 }
 
 fn lives(session: &Session, client: &Client) -> Result<(), String> {
-    let is_graced = |at: Option<Instant>| at.is_some_and(|at| at.elapsed() < GRACE);
     let good = |access: &str| match client.get("/users/me").bearer(access).try_send() {
         Ok(answer) => expect(&answer, 200, "a live session's token"),
         Err(error) => Err(format!("no answer: {error}")),
     };
-    let Some((current, replaced)) = session.pairs.split_last() else { return Ok(()) };
-    if session.doubt.is_none() || is_graced(session.doubt) {
+    if let Some(current) = session.current()
+        && session.doubt.is_none_or(|at| at.elapsed() < GRACE)
+    {
         good(&current.access)?;
     }
-    match replaced.last() {
-        Some(pair) if session.doubt.is_none() && is_graced(session.moved_at) => good(&pair.access),
-        _ => Ok(()),
-    }
+    session.replaced().map_or(Ok(()), |replaced| good(&replaced.access))
 }
 
 fn posts(name: &str, account: &mut Account, listed: &Listed) -> Result<(), String> {
@@ -264,6 +258,11 @@ fn use_it(
     for (name, session, doubt) in doubtful.into_iter().chain(drawn) {
         // Past the grace, an exchange that was done and whose answer was lost makes the next one a reuse.
         if doubt.is_none_or(|at| at.elapsed() < GRACE) {
+            let is_replaced = chapter.state.accounts[&name].sessions[&session].replaced().is_some();
+            if is_replaced {
+                let (name, session) = (name.clone(), session.clone());
+                do_now(chapter, client, Deed::Replay { name, session })?;
+            }
             do_now(chapter, client, Deed::Refresh { name, session })?;
         }
     }

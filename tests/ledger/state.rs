@@ -87,15 +87,19 @@ impl Session {
         self.pairs.last()
     }
 
+    /// The pair that the current one replaced, if it is surely good for some time yet.
+    pub fn replaced(&self) -> Option<&Pair> {
+        let is_graced = self.moved_at.is_some_and(|at| at.elapsed() < GRACE);
+        let index = self.pairs.len().checked_sub(2).filter(|_| is_graced && self.doubt.is_none());
+        index.map(|index| &self.pairs[index])
+    }
+
     /// A pair that was replaced, and so was the one that replaced it.
     pub fn spent(&self) -> Option<&Pair> {
         self.pairs.len().checked_sub(3).map(|index| &self.pairs[index])
     }
 
     fn move_to(&mut self, pair: Pair, at: Instant) -> Option<Dead> {
-        if self.current() == Some(&pair) {
-            return None;
-        }
         self.moved_at = Some(self.doubt.take().unwrap_or(at));
         self.pairs.push(pair);
         self.spent().map(|pair| Dead::Access(pair.access.clone()))
@@ -116,6 +120,7 @@ impl State {
                 Some(answer) => self.open(name, Pair::of(answer)),
                 None => self.account(name).strangers += 1,
             },
+            Deed::Replay { .. } => {}
             Deed::Refresh { name, session } => {
                 let session = self.account(name).sessions.get_mut(session).unwrap();
                 match answer {
@@ -181,8 +186,7 @@ impl State {
     }
 
     fn end(&mut self, name: &str, which: impl Fn(&String) -> bool) {
-        let ended: Vec<_> =
-            self.account(name).sessions.extract_if(.., |id, _| which(id)).collect();
+        let ended: Vec<_> = self.account(name).sessions.extract_if(.., |id, _| which(id)).collect();
         for pair in ended.into_iter().flat_map(|(_, session)| session.pairs) {
             self.dead.extend([Dead::Access(pair.access), Dead::Refresh(pair.refresh)]);
         }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::Workplace;
+use crate::support::{Workplace, clean};
 
 /// Makes a missing `strace` a failure.
 const REQUIRED: &str = "KEYSTILE_TEST_REQUIRE_STRACE";
@@ -23,7 +23,8 @@ pub fn is_here() -> bool {
 /// The server of `workplace`, to be killed by SIGKILL at the point of entering its `nth` system call of
 /// those named `calls`, before it is carried out. Each thread counts for itself.
 pub fn killed_at(workplace: &Workplace, calls: &str, nth: usize) -> Command {
-    let (trace, inject) = (format!("trace={calls}"), format!("inject={calls}:signal=KILL:when={nth}"));
+    let (trace, inject) =
+        (format!("trace={calls}"), format!("inject={calls}:signal=KILL:when={nth}"));
     around(workplace, &["-o", "/dev/null", "-e", &trace, "-e", &inject])
 }
 
@@ -37,7 +38,7 @@ pub fn recorded(workplace: &Workplace, calls: &str, file: &Path) -> Command {
 fn around(workplace: &Workplace, arguments: &[&str]) -> Command {
     let served = workplace.command(&["serve", "--listen", "127.0.0.1:0"]);
     let mut command = Command::new("strace");
-    super::clean(&mut command, served.get_current_dir().unwrap());
+    clean(&mut command, served.get_current_dir().unwrap());
     // Traced by a grandchild, so that the process that was started is the server itself.
     command.args(["-D", "-f", "-qq"]).args(arguments).arg("--");
     command.arg(served.get_program()).args(served.get_args());

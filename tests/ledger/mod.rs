@@ -8,16 +8,19 @@
 pub mod chapter;
 mod check;
 pub mod deed;
+pub mod dice;
 mod state;
+pub mod strace;
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use self::chapter::Chapter;
 use self::check::Listed;
 use self::deed::{Deed, password};
-use super::client::Client;
-use super::dice::Dice;
-use super::{Server, Workplace, run};
+use self::dice::Dice;
+use crate::support::client::Client;
+use crate::support::{Server, Workplace, run};
 
 /// What the server of a ledger is configured with: the cheapest hash there is, and the longest grace.
 const CONFIG: &str = "[tokens]\nrefresh_grace = '60s'\n[log]\nlevel = 'error'\n\
@@ -51,16 +54,32 @@ impl Ledger {
         }
     }
 
-    /// Has every client do one thing after the other until the server is gone, or each did `deeds`.
+    /// Has the clients do `deeds` things in all, and then calls `at_end` while others are still at it; or
+    /// less, if the server goes away.
     #[track_caller]
-    pub fn work(&mut self, client: &Client, dice: &mut Dice, deeds: usize) {
+    pub fn work(
+        &mut self,
+        client: &Client,
+        dice: &mut Dice,
+        deeds: usize,
+        at_end: impl Fn() + Sync,
+    ) {
+        let (done, at_end) = (AtomicUsize::new(0), &at_end);
+        let may = || {
+            let number = done.fetch_add(1, Ordering::Relaxed);
+            if number == deeds {
+                at_end();
+            }
+            number < deeds
+        };
+        let may = &may;
         let outcomes: Vec<_> = std::thread::scope(|scope| {
             let started: Vec<_> = self
                 .chapters
                 .iter_mut()
                 .map(|chapter| {
                     let mut dice = dice.fork();
-                    scope.spawn(move || chapter.work(client, &mut dice, deeds))
+                    scope.spawn(move || chapter.work(client, &mut dice, may))
                 })
                 .collect();
             started.into_iter().map(|thread| thread.join().unwrap()).collect()
@@ -90,10 +109,15 @@ impl Ledger {
                 return Err(format!("nobody made the user {name}"));
             }
         }
-        for chapter in &mut self.chapters {
-            check::settle(chapter, client, &listed, dice)?;
-        }
-        Ok(())
+        let outcomes: Vec<_> = std::thread::scope(|scope| {
+            let settle = |chapter| {
+                let (mut dice, listed) = (dice.fork(), &listed);
+                scope.spawn(move || check::settle(chapter, client, listed, &mut dice))
+            };
+            let started: Vec<_> = self.chapters.iter_mut().map(settle).collect();
+            started.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        outcomes.into_iter().collect()
     }
 
     /// Logs every administrator in that can be, and finds out which of them are there if that is open.
@@ -134,6 +158,13 @@ fn names(workplace: &Workplace) -> Result<BTreeSet<String>, String> {
 ///
 /// # Errors
 /// What does not agree.
-pub fn indexes_agree(_workplace: &Workplace) -> Result<(), String> {
-    Ok(())
+pub fn indexes_agree(workplace: &Workplace) -> Result<(), String> {
+    let ended = workplace.run(&["check"]);
+    if ended.status == Some(0) { Ok(()) } else { Err(format!("the check says: {}", ended.stderr)) }
+}
+
+/// The number in the environment variable `name`, if it is set.
+pub fn number_from(name: &str, otherwise: usize) -> usize {
+    let given = std::env::var_os(name).map(|text| text.into_string().unwrap());
+    given.map_or(otherwise, |text| text.parse().unwrap_or_else(|_| panic!("{name} is no number")))
 }
