@@ -48,6 +48,9 @@ enum Moment {
     Starting(usize),
 }
 
+/// The first ones need no `strace`.
+const MOMENTS_WITHOUT_STRACE: usize = 2;
+
 const MOMENTS: [Moment; 8] = [
     Moment::Any,
     Moment::Any,
@@ -63,27 +66,33 @@ const MOMENTS: [Moment; 8] = [
 fn whatever_was_answered_survives_a_kill_at_any_moment() {
     let rounds = number_from("KEYSTILE_CRASH_ROUNDS", 50);
     let mut dice = Dice::from_environment();
-    let moments = if strace::is_here() { &MOMENTS[..] } else { &MOMENTS[..2] };
+    let moments = if strace::is_here() { &MOMENTS[..] } else { &MOMENTS[..MOMENTS_WITHOUT_STRACE] };
     let (began, mut done) = (Instant::now(), 0);
     while done < rounds {
-        let workplace = Ledger::workplace();
-        let mut ledger = Ledger::new(CLIENTS);
-        if moments.len() > 2 {
-            for _ in 0..dice.below(3) {
-                die_while_starting(&workplace, &mut dice);
-            }
-        }
-        ledger.found(&workplace);
-        for round in done..rounds.min(done + ROUNDS_PER_DATABASE) {
-            let moment = *dice.pick(moments).unwrap();
-            die(&workplace, &mut ledger, moment, &mut dice);
-            revive(&workplace, &mut ledger, &mut dice)
-                .unwrap_or_else(|wrong| panic!("round {round}, killed at {moment:?}: {wrong}"));
-            done += 1;
-        }
-        let deeds: usize = ledger.chapters.iter().map(|chapter| chapter.history.len()).sum();
+        let count = ROUNDS_PER_DATABASE.min(rounds - done);
+        let deeds = live_through(count, moments, &mut dice);
+        done += count;
         println!("{done} of {rounds} rounds, {deeds} deeds, {} s", began.elapsed().as_secs());
     }
+}
+
+/// Kills the servers of one database so many times, from its first start on; what the clients did.
+fn live_through(rounds: usize, moments: &[Moment], dice: &mut Dice) -> usize {
+    let workplace = Ledger::workplace();
+    let mut ledger = Ledger::new(CLIENTS);
+    if moments.len() > MOMENTS_WITHOUT_STRACE {
+        for _ in 0..dice.below(3) {
+            die_while_starting(&workplace, dice);
+        }
+    }
+    ledger.found(&workplace);
+    for round in 0..rounds {
+        let moment = *dice.pick(moments).unwrap();
+        die(&workplace, &mut ledger, moment, dice);
+        revive(&workplace, &mut ledger, dice)
+            .unwrap_or_else(|wrong| panic!("round {round}, killed at {moment:?}: {wrong}"));
+    }
+    ledger.chapters.iter().map(|chapter| chapter.history.len()).sum()
 }
 
 /// Starts the server, has the clients at work, and kills it.

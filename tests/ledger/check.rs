@@ -49,7 +49,7 @@ fn pages(client: &Client, path: &str, admin: &str) -> Result<Vec<Value>, String>
     let mut next = format!("{path}?limit=100");
     loop {
         let mut page = fetch(client.get(&next).bearer(admin), 200)?;
-        items.extend(page["items"].as_array_mut().unwrap().drain(..));
+        items.append(page["items"].as_array_mut().unwrap());
         let Some(after) = page["next"].as_str() else { return Ok(items) };
         next = format!("{path}?limit=100&after={after}");
     }

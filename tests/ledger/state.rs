@@ -125,8 +125,8 @@ impl State {
                 let session = self.account(name).sessions.get_mut(session).unwrap();
                 match answer {
                     Some(answer) => {
-                        let dead = session.move_to(Pair::of(answer), at);
-                        self.dead.extend(dead);
+                        let spent = session.move_to(Pair::of(answer), at);
+                        self.dead.extend(spent);
                     }
                     None => drop(session.doubt.get_or_insert(at)),
                 }
@@ -140,9 +140,9 @@ impl State {
                 self.account(name).strangers = 0;
             }
             Deed::SetRoles { name, roles } => self.account(name).roles = roles.to_vec(),
-            Deed::SetDisabled { name, disabled } => {
-                self.account(name).disabled = *disabled;
-                if *disabled {
+            Deed::SetDisabled { name, disabled: is_out } => {
+                self.account(name).disabled = *is_out;
+                if *is_out {
                     self.end_all(name);
                 }
             }

@@ -9,6 +9,7 @@
 //!
 //! Modes and times of files are not kept.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs;
@@ -23,6 +24,8 @@ const SECTOR: usize = 512;
 type Node = usize;
 /// Where a name stands.
 type Place = (Node, OsString);
+/// What stands at some places from now on, all at once.
+type Naming = Vec<(Place, Option<Node>)>;
 /// The number of the system call that makes a change.
 type Cause = usize;
 
@@ -60,7 +63,7 @@ pub struct Disk {
     /// As the running system sees them.
     names: BTreeMap<Place, Node>,
     safe: BTreeMap<Place, Node>,
-    pending: Vec<Pending<Vec<(Place, Option<Node>)>>>,
+    pending: Vec<Pending<Naming>>,
     /// What each `fsync` under way will have made safe.
     syncing: BTreeMap<Cause, (Node, BTreeSet<Cause>)>,
 }
@@ -76,6 +79,33 @@ pub enum Fate {
     Late,
     /// Each change for itself; some are torn.
     Each,
+}
+
+/// What becomes of one change.
+enum Outcome {
+    Lost,
+    Kept,
+    Torn,
+}
+
+impl Fate {
+    /// That of the change by `cause`, where `last` is the point.
+    fn of(self, cause: Cause, last: Option<Cause>, dice: &mut Dice) -> Outcome {
+        match self {
+            Self::Lost => Outcome::Lost,
+            Self::Kept => Outcome::Kept,
+            Self::Late => match Some(cause).cmp(&last) {
+                Ordering::Less => Outcome::Kept,
+                Ordering::Equal => Outcome::Torn,
+                Ordering::Greater => Outcome::Lost,
+            },
+            Self::Each => match dice.below(3) {
+                0 => Outcome::Lost,
+                1 => Outcome::Kept,
+                _ => Outcome::Torn,
+            },
+        }
+    }
 }
 
 impl Disk {
@@ -121,7 +151,7 @@ impl Disk {
             let directory = self.find(path.parent().unwrap()).unwrap();
             (directory, path.file_name().unwrap().to_owned())
         };
-        let change: Vec<_> = changes.into_iter().map(|(path, node)| (place(path), node)).collect();
+        let change: Naming = changes.into_iter().map(|(path, node)| (place(path), node)).collect();
         set(&mut self.names, &change);
         self.pending.push(Pending { cause, change, has_returned: false });
     }
@@ -187,13 +217,8 @@ impl Disk {
         let last = dice.pick(&causes).copied();
         let mut names = self.safe.clone();
         for it in &self.pending {
-            let survives = match fate {
-                Fate::Lost => false,
-                Fate::Kept => true,
-                Fate::Late => Some(it.cause) <= last,
-                Fate::Each => dice.percent(50),
-            };
-            if survives {
+            // There is no half of a name.
+            if !matches!(fate.of(it.cause, last, dice), Outcome::Lost) {
                 set(&mut names, &it.change);
             }
         }
@@ -201,17 +226,10 @@ impl Disk {
         for file in &self.files {
             let mut content = file.safe.clone();
             for it in &file.pending {
-                match fate {
-                    Fate::Lost => {}
-                    Fate::Kept => it.change.apply(&mut content),
-                    Fate::Late if Some(it.cause) < last => it.change.apply(&mut content),
-                    Fate::Late if Some(it.cause) == last => it.change.tear(&mut content, dice),
-                    Fate::Late => {}
-                    Fate::Each => match dice.below(3) {
-                        0 => {}
-                        1 => it.change.apply(&mut content),
-                        _ => it.change.tear(&mut content, dice),
-                    },
+                match fate.of(it.cause, last, dice) {
+                    Outcome::Lost => {}
+                    Outcome::Kept => it.change.apply(&mut content),
+                    Outcome::Torn => it.change.tear(&mut content, dice),
                 }
             }
             contents.push((!file.is_directory).then_some(content));
@@ -232,7 +250,7 @@ impl Change {
     fn tear(&self, content: &mut Vec<u8>, dice: &mut Dice) {
         let Self::Write(at, data) = self else {
             return if dice.percent(50) {
-                self.apply(content)
+                self.apply(content);
             };
         };
         let (mut from, end) = (*at, at + data.len());
@@ -259,10 +277,8 @@ fn put(content: &mut Vec<u8>, at: usize, data: &[u8]) {
 
 fn set(names: &mut BTreeMap<Place, Node>, change: &[(Place, Option<Node>)]) {
     for (place, node) in change {
-        match node {
-            Some(node) => drop(names.insert(place.clone(), *node)),
-            None => drop(names.remove(place)),
-        }
+        names.remove(place);
+        names.extend(node.map(|node| (place.clone(), node)));
     }
 }
 
@@ -284,12 +300,11 @@ impl Image {
         let first = (node, OsString::new());
         for ((_, name), node) in self.names.range(first..).take_while(|((it, _), _)| *it == node) {
             let path = at.join(name);
-            match &self.contents[*node] {
-                Some(content) => fs::write(&path, content).unwrap(),
-                None => {
-                    fs::create_dir(&path).unwrap();
-                    self.write_directory(*node, &path);
-                }
+            if let Some(content) = &self.contents[*node] {
+                fs::write(&path, content).unwrap();
+            } else {
+                fs::create_dir(&path).unwrap();
+                self.write_directory(*node, &path);
             }
         }
     }

@@ -108,22 +108,22 @@ impl Record {
     /// What the clients did before the moment, and knew of it.
     pub fn ledger_at(&self, moment: usize) -> Ledger {
         let line = moment.checked_sub(1).map_or(0, |last| self.marks[last].0);
-        let asked = |key: &u64| self.asked.get(key).copied();
-        let answered = |id: &String| self.answered.get(id).copied();
+        let read_at = |key: &u64| self.asked.get(key).copied();
+        let left_at = |id: &String| self.answered.get(id).copied();
         let chapters = self.ledger.chapters.iter().map(|chapter| {
             let mut past = chapter.blank();
             for (index, entry) in chapter.history.iter().enumerate() {
                 let answered_at = match &entry.answer {
-                    Some((id, _)) => answered(id),
+                    Some((id, _)) => left_at(id),
                     // The operator's answer is not on record, but was there before the next request.
-                    None => chapter.history.get(index + 1).and_then(|next| asked(&next.key)),
+                    None => chapter.history.get(index + 1).and_then(|next| read_at(&next.key)),
                 };
                 if answered_at.is_some_and(|at| at <= line) {
                     let body = entry.answer.as_ref().map(|(_, body)| body);
                     past.state.apply(&entry.deed, entry.at, body);
                     continue;
                 }
-                if asked(&entry.key).is_none_or(|at| at <= line) {
+                if read_at(&entry.key).is_none_or(|at| at <= line) {
                     past.pending = Some((entry.deed.clone(), entry.at));
                 }
                 break;
@@ -138,8 +138,9 @@ impl Record {
         let Some((line, call, _)) = moment.checked_sub(1).map(|last| self.marks[last]) else {
             return "before anything".to_owned();
         };
-        let life = if line > self.reopened { "second" } else { "first" };
-        format!("line {line} of {}, {life} life, after {}", self.marks.len(), self.calls[call].name)
+        let which = if line > self.reopened { "second" } else { "first" };
+        let (lines, name) = (self.marks.last().unwrap().0, &self.calls[call].name);
+        format!("line {line} of {lines}, {which} life, after {name}")
     }
 }
 
@@ -182,10 +183,12 @@ impl<'a> Replay<'a> {
     /// Files change from the moment that a call begins; how they change is known from its end.
     fn begin(&mut self, index: usize, call: &Call) {
         match call.name.as_str() {
-            "open" => self.open(index, call, &self.inside(&call.path(0)), call.argument(1)),
+            "open" => {
+                self.open(index, call, self.inside(&call.path(0)).as_deref(), call.argument(1));
+            }
             "openat" => {
                 let path = self.inside(&call.file(0).join(call.path(1)));
-                self.open(index, call, &path, call.argument(2));
+                self.open(index, call, path.as_deref(), call.argument(2));
             }
             "read" | "readv" => self.advance(call),
             "lseek" => {
@@ -240,7 +243,7 @@ impl<'a> Replay<'a> {
         }
     }
 
-    fn open(&mut self, index: usize, call: &Call, path: &Option<PathBuf>, flags: &str) {
+    fn open(&mut self, index: usize, call: &Call, path: Option<&Path>, flags: &str) {
         if let Some(descriptor) = call.result {
             self.positions.insert(descriptor, 0);
         }
