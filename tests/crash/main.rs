@@ -31,11 +31,14 @@ const CLIENTS: u64 = 4;
 const ROUNDS_PER_DATABASE: usize = 25;
 /// How many things are done in a round at most.
 const DEEDS_MAX: usize = 60;
-/// What a start asks of the system on its way.
-const CALLS_OF_A_START: &str = "openat,read,lseek,write,pwrite64,ftruncate,mkdir,rename,unlink,\
-                                fsync,fdatasync,sync_file_range,flock,socket,bind,listen";
-/// And about how often, in its main thread.
-const CALLS_OF_A_START_MAX: usize = 120;
+/// What a start asks of the system while it opens the store, and about how often.
+const CALLS_OF_A_START: [(&str, usize); 2] = [
+    (
+        "pread64,pwrite64,ftruncate,mkdir,rename,unlink,fsync,fdatasync,sync_file_range,flock,bind",
+        45,
+    ),
+    ("write", 60),
+];
 
 /// When the server of a round is killed.
 #[derive(Clone, Copy, Debug)]
@@ -44,8 +47,8 @@ enum Moment {
     Any,
     /// Entering one of so many system calls of this name.
     Entering(&'static str, usize),
-    /// While it starts, so many times in a row.
-    Starting(usize),
+    /// At any, and then while it recovers, so many times in a row.
+    Recovering(usize),
 }
 
 /// The first ones need no `strace`.
@@ -59,7 +62,7 @@ const MOMENTS: [Moment; 8] = [
     Moment::Entering("sync_file_range", 20),
     Moment::Entering("fdatasync", 30),
     Moment::Entering("sendto", 25),
-    Moment::Starting(2),
+    Moment::Recovering(2),
 ];
 
 #[test]
@@ -98,23 +101,17 @@ fn live_through(rounds: usize, moments: &[Moment], dice: &mut Dice) -> usize {
 /// Starts the server, has the clients at work, and kills it.
 fn die(workplace: &Workplace, ledger: &mut Ledger, moment: Moment, dice: &mut Dice) {
     let server = match moment {
-        Moment::Any => workplace.serve(),
+        Moment::Any | Moment::Recovering(_) => workplace.serve(),
         Moment::Entering(calls, most) => {
             let command = strace::killed_at(workplace, calls, 1 + dice.below(most));
             // It may be killed before it listens.
             let Ok(server) = Server::try_start(command) else { return };
             server
         }
-        Moment::Starting(times) => {
-            for _ in 0..times {
-                die_while_starting(workplace, dice);
-            }
-            return;
-        }
     };
     let deeds = match moment {
-        Moment::Any => dice.below(DEEDS_MAX),
-        _ => DEEDS_MAX,
+        Moment::Any | Moment::Recovering(_) => dice.below(DEEDS_MAX),
+        Moment::Entering(..) => DEEDS_MAX,
     };
     let pid = Pid::from_raw(i32::try_from(server.pid()).unwrap()).unwrap();
     ledger.work(server.client(), dice, deeds, || {
@@ -122,11 +119,17 @@ fn die(workplace: &Workplace, ledger: &mut Ledger, moment: Moment, dice: &mut Di
         let _ = kill_process(pid, Signal::KILL);
     });
     server.wait();
+    if let Moment::Recovering(times) = moment {
+        for _ in 0..times {
+            die_while_starting(workplace, dice);
+        }
+    }
 }
 
 fn die_while_starting(workplace: &Workplace, dice: &mut Dice) {
-    let nth = 1 + dice.below(CALLS_OF_A_START_MAX);
-    if let Ok(server) = Server::try_start(strace::killed_at(workplace, CALLS_OF_A_START, nth)) {
+    let (calls, most) = *dice.pick(&CALLS_OF_A_START).unwrap();
+    let command = strace::killed_at(workplace, calls, 1 + dice.below(most));
+    if let Ok(server) = Server::try_start(command) {
         server.kill();
     }
 }

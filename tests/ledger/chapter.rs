@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::deed::Deed;
 use super::dice::Dice;
-use super::state::{Account, State};
+use super::state::{Account, Session, State};
 use crate::support::client::{Client, Pair};
 use crate::support::token::claims;
 
@@ -180,7 +180,9 @@ fn on_account(name: String, account: &Account, dice: &mut Dice, is_full: bool) -
             _ => Deed::Delete { name },
         };
     }
-    let known: Vec<_> = account.sessions.iter().filter(|(_, it)| !it.pairs.is_empty()).collect();
+    // One in doubt may be over once its grace has passed.
+    let sure = |session: &Session| !session.pairs.is_empty() && session.doubt.is_none();
+    let known: Vec<_> = account.sessions.iter().filter(|(_, it)| sure(it)).collect();
     let Some(&(session, pairs)) = dice.pick(&known) else {
         return if roll < 90 { Deed::Login { name } } else { Deed::Delete { name } };
     };
@@ -190,9 +192,7 @@ fn on_account(name: String, account: &Account, dice: &mut Dice, is_full: bool) -
         30..=43 if account.sessions.len() < SESSIONS_MAX => Deed::Login { name },
         30..=50 => Deed::Logout { name, session },
         51..=57 => Deed::Revoke { name, session },
-        58..=60 if pairs.spent().is_some() && pairs.doubt.is_none() => {
-            Deed::Reuse { name, session }
-        }
+        58..=60 if pairs.spent().is_some() => Deed::Reuse { name, session },
         58..=65 => Deed::ChangePassword { name, session },
         66..=72 => {
             let is_admin = account.roles.contains(&"admin");

@@ -240,7 +240,7 @@ fn use_it(
 ) -> Result<(), String> {
     let accounts: Vec<_> = chapter.state.accounts.keys().cloned().collect();
     let touched = touched.filter(|name| chapter.state.accounts.contains_key(*name));
-    let drawn = dice.pick(&accounts).filter(|_| touched.is_none() || dice.percent(30)).cloned();
+    let drawn = dice.pick(&accounts).filter(|_| dice.percent(20)).cloned();
     for name in touched.map(str::to_owned).into_iter().chain(drawn) {
         if chapter.state.accounts[&name].sessions.len() < SESSIONS_MAX {
             do_now(chapter, client, Deed::Login { name })?;

@@ -22,7 +22,6 @@ mod record;
 mod support;
 mod trace;
 
-use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::mpsc;
 use std::time::Instant;
@@ -49,6 +48,12 @@ struct State {
     description: String,
 }
 
+/// What a power cut took, and what it left.
+struct Loss {
+    what: String,
+    image: Image,
+}
+
 #[test]
 fn whatever_was_answered_survives_a_power_cut() {
     if !strace::is_here() {
@@ -62,7 +67,7 @@ fn whatever_was_answered_survives_a_power_cut() {
         let count = CUTS_PER_RECORD.min(cuts - done);
         let cuts_of_it = (0..count).map(|_| (record.moment(&mut dice), fate(&mut dice)));
         let lost = try_all(&record, None, cuts_of_it.collect(), &mut dice);
-        assert!(lost.is_empty(), "{} cuts lost something:\n{}", lost.len(), lost.join("\n"));
+        assert!(lost.is_empty(), "{} of {count} cuts lost something: {}", lost.len(), keep(lost));
         done += count;
         println!("{done} of {cuts} cuts, {} s", began.elapsed().as_secs());
     }
@@ -95,7 +100,7 @@ fn assert_loses(record: &Record, without: Option<&'static str>, dice: &mut Dice)
     let cuts = (0..CUTS_THAT_LOSE).map(|_| (record.answer(dice), Fate::Lost)).collect();
     let lost = try_all(record, without, cuts, dice);
     assert!(!lost.is_empty(), "no cut lost anything: this test could not fail");
-    println!("as it must be, {} of {CUTS_THAT_LOSE} lose something: {}", lost.len(), lost[0]);
+    println!("as it must be, {} of {CUTS_THAT_LOSE} lose something: {}", lost.len(), lost[0].what);
 }
 
 fn fate(dice: &mut Dice) -> Fate {
@@ -113,7 +118,7 @@ fn try_all(
     without: Option<&'static str>,
     mut cuts: Vec<(usize, Fate)>,
     dice: &mut Dice,
-) -> Vec<String> {
+) -> Vec<Loss> {
     cuts.sort_unstable_by_key(|(moment, _)| *moment);
     let (sender, states) = mpsc::sync_channel::<State>(TRIALS);
     let states = Mutex::new(states);
@@ -138,10 +143,9 @@ fn try_all(
 
 impl State {
     /// What a server started on it does not show.
-    fn lost(mut self) -> Option<String> {
+    fn lost(mut self) -> Option<Loss> {
         let lost = self.open().err()?;
-        let kept = keep(&self.image);
-        Some(format!("{}: {lost}\n  kept in {}", self.description, kept.display()))
+        Some(Loss { what: format!("{}: {lost}", self.description), image: self.image })
     }
 
     fn open(&mut self) -> Result<(), String> {
@@ -159,9 +163,12 @@ impl State {
     }
 }
 
-/// Puts a directory where it can be looked at.
-fn keep(image: &Image) -> PathBuf {
-    let kept = tempfile::tempdir_in(Path::new(env!("CARGO_TARGET_TMPDIR"))).unwrap().keep();
-    image.write(&kept);
-    kept
+/// Puts directories where they can be looked at, and tells what was lost in each.
+fn keep(losses: Vec<Loss>) -> String {
+    let tell = |loss: Loss| {
+        let kept = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap().keep();
+        loss.image.write(&kept);
+        format!("\n{}\n  kept in {}", loss.what.trim_end(), kept.display())
+    };
+    losses.into_iter().map(tell).collect()
 }
