@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::store::Store;
-use crate::store::sled::{Checked, SledStore};
+use crate::store::sled::{self, Checked, Compacted, SledStore};
 
 use super::settings;
 
@@ -16,4 +16,12 @@ pub async fn check(config: &Config) -> anyhow::Result<Checked> {
     let checked = store.check().await;
     store.close().await;
     Ok(checked?)
+}
+
+/// Rewrites the database in place of itself; `tell` hears now and then how many entries are copied. Blocks.
+///
+/// # Errors
+/// When the store cannot be opened or rewritten; it is then as it was.
+pub fn compact(config: &Config, tell: &mut dyn FnMut(u64)) -> anyhow::Result<Compacted> {
+    Ok(sled::compact(&settings::store(config), tell)?)
 }

@@ -3,10 +3,12 @@
 //! Exit status: 0 done, 1 refused or failed with one line on standard error, 2 wrong usage (clap's own).
 
 pub mod check;
+pub mod compact;
 pub mod config_check;
 pub mod healthcheck;
 pub mod openapi;
 pub mod output;
+pub mod progress;
 pub mod reach;
 pub mod serve;
 pub mod users;
@@ -67,6 +69,8 @@ enum Command {
     Users(users::UsersCommand),
     /// Verify that the data agrees with itself; the server has to be down
     Check,
+    /// Rewrite the database without what changes and removals have left in it, with no server running
+    Compact,
     /// Check the configuration
     #[command(subcommand)]
     Config(config_check::ConfigCommand),
@@ -90,6 +94,7 @@ pub fn run() -> ExitCode {
         Some(Command::Serve(args)) => serve::run(&common, &args),
         Some(Command::Users(command)) => users::run(&common, command),
         Some(Command::Check) => check::run(&common),
+        Some(Command::Compact) => compact::run(&common),
         Some(Command::Config(command)) => config_check::run(&common, &command),
         Some(Command::Openapi(args)) => openapi::run(&common, &args),
         Some(Command::Healthcheck(args)) => healthcheck::run(&common, &args),

@@ -8,6 +8,7 @@ mod support;
 
 mod check;
 mod commands;
+mod compact;
 mod configured;
 mod connections;
 mod directory;

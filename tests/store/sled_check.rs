@@ -90,6 +90,11 @@ fn put<T: Serialize>(db: &Db, table: &'static str, key: &[u8], record: &T) {
     db.open_tree(table).unwrap().insert(key, codec::encode(table, key, record).unwrap()).unwrap();
 }
 
+/// Writes a session with the time that it is filed under.
+fn put_session(db: &Db, key: &[u8], session: &Session, filed_at: Timestamp) {
+    put(db, "session", key, &(session, filed_at));
+}
+
 fn mark(db: &Db, table: &str, key: &[u8]) {
     db.open_tree(table).unwrap().insert(key, b"").unwrap();
 }
@@ -115,7 +120,7 @@ fn author_of(post: &Post) -> Vec<u8> {
 type Plant = fn(&Db, &Stored);
 
 /// Each with the table and the words of what is found first, and how many entries disagree.
-const PLANTS: [(&str, &str, u64, Plant); 23] = [
+const PLANTS: [(&str, &str, u64, Plant); 24] = [
     ("user", "it cannot be read", 3, |db, stored| {
         let alice = stored.alice.id.to_bytes();
         db.open_tree("user").unwrap().insert(alice, b"garbage").unwrap();
@@ -146,11 +151,15 @@ const PLANTS: [(&str, &str, u64, Plant); 23] = [
         remove(db, "expiry", &expiry_of(&stored.session));
     }),
     ("session", "it holds another session", 1, |db, stored| {
-        put(db, "session", &[7; 32], &stored.session);
+        put_session(db, &[7; 32], &stored.session, stored.session.expires_at());
     }),
     ("session", "its epoch is still to come", 1, |db, stored| {
         let session = Session { epoch: 1, ..stored.session.clone() };
-        put(db, "session", &key_of(&session), &session);
+        put_session(db, &key_of(&session), &session, session.expires_at());
+    }),
+    ("session", "it is filed later than it expires", 1, |db, stored| {
+        let session = Session { ends_at: NOW, ..stored.session.clone() };
+        put_session(db, &key_of(&session), &session, stored.session.expires_at());
     }),
     ("session", "there is no such user, and none was deleted", 2, |db, stored| {
         remove(db, "deleted", &stored.left.author.to_bytes());
@@ -158,7 +167,7 @@ const PLANTS: [(&str, &str, u64, Plant); 23] = [
     ("expiry", "there is no such session", 1, |db, stored| {
         remove(db, "session", &key_of(&stored.session));
     }),
-    ("expiry", "its session has another deadline", 1, |db, stored| {
+    ("expiry", "its session is filed under another", 1, |db, stored| {
         mark(
             db,
             "expiry",

@@ -5,28 +5,14 @@
 
 use super::SledStore;
 use super::database::Database;
+use super::filed::Filed;
 use super::keys::{self, Range, Table, meta};
 use crate::auth::model::audit::AuditEvent;
 use crate::auth::model::id::UserId;
 use crate::auth::model::post::Post;
-use crate::auth::model::session::Session;
 use crate::auth::model::user::User;
 use crate::clock::Timestamp;
 use crate::store::{Result, SigningKeys, StoreError, codec};
-
-/// All tables, in the order in which they are checked and told of.
-const TABLES: [Table; 10] = [
-    Table::User,
-    Table::Name,
-    Table::Admin,
-    Table::Session,
-    Table::Expiry,
-    Table::Post,
-    Table::Author,
-    Table::Audit,
-    Table::Deleted,
-    Table::Meta,
-];
 
 /// What a check has found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -63,7 +49,7 @@ impl SledStore {
 
 fn check(database: &Database) -> Result<Checked> {
     let mut checked = Checked::default();
-    for table in TABLES {
+    for table in Table::ALL {
         let mut entries = 0;
         for entry in database.scan(table, &Range::all()) {
             let (key, value) = entry?;
@@ -148,11 +134,13 @@ fn admin(database: &Database, key: &[u8], value: &[u8]) -> Verdict {
 }
 
 fn session(database: &Database, key: &[u8], value: &[u8]) -> Verdict {
-    let session: Session = codec::decode(Table::Session.name(), key, value)?;
+    let filed: Filed = codec::decode(Table::Session.name(), key, value)?;
+    let session = &filed.session;
     let own_key = keys::session(session.user, session.id);
     require(own_key == key, "it holds another session")?;
-    let is_filed = contains(database, Table::Expiry, &keys::expiry(&session))?;
+    let is_filed = contains(database, Table::Expiry, &keys::expiry(&filed))?;
     require(is_filed, "there is no expiry entry for it")?;
+    require(filed.filed_at <= session.expires_at(), "it is filed later than it expires")?;
     let owner = session.user.to_bytes();
     let user: Option<User> = database.record(Table::User, &owner)?;
     match user {
@@ -169,8 +157,8 @@ fn expiry(database: &Database, key: &[u8], value: &[u8]) -> Verdict {
     let Some((owner, _)) = session_key.split_at_checked(16) else {
         return Err(Flaw::Entry("it is no key of this table"));
     };
-    if let Some(session) = database.record::<Session>(Table::Session, session_key)? {
-        return require(keys::expiry(&session) == key, "its session has another deadline");
+    if let Some(filed) = database.record::<Filed>(Table::Session, session_key)? {
+        return require(keys::expiry(&filed) == key, "its session is filed under another");
     }
     require(!contains(database, Table::User, owner)?, "there is no such session")
 }
