@@ -14,7 +14,6 @@ mod connections;
 mod directory;
 mod disk;
 mod dump;
-mod killed;
 mod operator;
 mod restart;
 mod signals;
