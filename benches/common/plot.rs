@@ -1,0 +1,302 @@
+//! Plots as SVG, in colours that can be read on a light and on a dark page.
+
+use anyhow::{Context, Result, anyhow};
+use plotters::coord::Shift;
+use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
+use plotters::coord::types::RangedCoordf64;
+use plotters::prelude::{
+    ChartBuilder, Color, DrawingArea, EmptyElement, IntoDrawingArea, IntoFont, LineSeries,
+    PathElement, RGBColor, Rectangle, SVGBackend, SeriesLabelPosition, ShapeStyle, Text, TextStyle,
+};
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+use serde::{Deserialize, Serialize};
+
+const SIZE: (u32, u32) = (820, 420);
+/// The height of one bar and what goes with it.
+const BAR_HEIGHT: u32 = 34;
+/// Between black and white, so that it stands out from either.
+const INK: RGBColor = RGBColor(125, 133, 144);
+const BAR: RGBColor = RGBColor(47, 129, 247);
+const COLOURS: [RGBColor; 5] = [
+    BAR,
+    RGBColor(219, 109, 40),
+    RGBColor(46, 160, 67),
+    RGBColor(163, 113, 247),
+    RGBColor(219, 97, 162),
+];
+/// How much of its colour a reference keeps.
+const FAINT: f64 = 0.45;
+const TEXT_SIZE: i32 = 17;
+const TITLE_SIZE: i32 = 20;
+
+/// A picture of figures.
+#[derive(Serialize, Deserialize)]
+pub struct Plot {
+    /// The name of its file.
+    pub file: String,
+    /// What it shows.
+    pub title: String,
+    /// How.
+    pub shape: Shape,
+}
+
+/// How figures are shown.
+#[derive(Serialize, Deserialize)]
+pub enum Shape {
+    /// One figure as it follows another.
+    Lines {
+        /// What goes to the right.
+        x: Axis,
+        /// What goes up.
+        y: Axis,
+        /// What is drawn.
+        lines: Vec<Line>,
+        /// A part of the horizontal axis to stand out, and its name.
+        band: Option<(f64, f64, String)>,
+    },
+    /// Figures beside each other.
+    Bars {
+        /// What they are figures of.
+        unit: String,
+        /// Their names and lengths, from the top.
+        bars: Vec<Line>,
+    },
+}
+
+/// An axis.
+#[derive(Serialize, Deserialize)]
+pub struct Axis {
+    /// What it measures, with its unit.
+    pub name: String,
+    /// How it measures it.
+    pub scale: Scale,
+}
+
+/// How a figure becomes a place.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Scale {
+    /// From zero, in even steps.
+    Linear,
+    /// Each step a multiple of the one before.
+    Log,
+    /// Parts of a whole, each step a tenth of what was left.
+    Quantile,
+}
+
+/// A curve, or a bar if it has a single point.
+#[derive(Serialize, Deserialize)]
+pub struct Line {
+    /// Its name.
+    pub name: String,
+    /// Where it goes through; of a bar, the second figure is its length.
+    pub points: Vec<(f64, f64)>,
+    /// Whether it is there to compare the one before with, and shares its colour.
+    pub is_reference: bool,
+}
+
+impl Plot {
+    /// The picture.
+    pub fn draw(&self) -> Result<String> {
+        let mut svg = String::new();
+        let size = match &self.shape {
+            Shape::Lines { .. } => SIZE,
+            Shape::Bars { bars, .. } => (SIZE.0, 50 + BAR_HEIGHT * u32::try_from(bars.len())?),
+        };
+        {
+            let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();
+            let titled = area.titled(&self.title, text(TITLE_SIZE)).map_err(failed)?;
+            match &self.shape {
+                Shape::Lines { x, y, lines, band } => {
+                    draw_lines(&titled, [x, y], lines, band.as_ref())?;
+                }
+                Shape::Bars { unit, bars } => draw_bars(&titled, unit, bars)?,
+            }
+            area.present().map_err(failed)?;
+        }
+        Ok(svg + "\n")
+    }
+}
+
+/// A scale from one value to another.
+struct Ruler {
+    scale: Scale,
+    from: f64,
+    to: f64,
+    places: RangedCoordf64,
+}
+
+impl Ruler {
+    /// One that is long enough for all of `values`.
+    fn for_all(scale: Scale, values: impl Iterator<Item = f64> + Clone) -> Self {
+        let low = values.clone().fold(f64::INFINITY, f64::min);
+        let high = values.fold(f64::NEG_INFINITY, f64::max);
+        let (from, to) = match scale {
+            Scale::Linear => (0.0, high * 1.05),
+            Scale::Log => (low * 0.8, high * 1.25),
+            Scale::Quantile => (low, high),
+        };
+        Self { scale, from, to, places: (scale.place(from)..scale.place(to)).into() }
+    }
+}
+
+impl Ranged for Ruler {
+    type FormatOption = NoDefaultFormatting;
+    type ValueType = f64;
+
+    fn map(&self, value: &f64, limit: (i32, i32)) -> i32 {
+        self.places.map(&self.scale.place(*value), limit)
+    }
+
+    fn key_points<Hint: KeyPointHint>(&self, _: Hint) -> Vec<f64> {
+        self.scale.marks(self.from, self.to)
+    }
+
+    fn range(&self) -> std::ops::Range<f64> {
+        self.from..self.to
+    }
+}
+
+impl ValueFormatter<f64> for Ruler {
+    fn format_ext(&self, value: &f64) -> String {
+        match self.scale {
+            Scale::Quantile => format!("p{}", (value * 100_000.0).round() / 1000.0),
+            Scale::Linear | Scale::Log => format!("{}", (value * 1e6).round() / 1e6),
+        }
+    }
+}
+
+impl Scale {
+    fn place(self, value: f64) -> f64 {
+        match self {
+            Self::Linear => value,
+            Self::Log => value.log10(),
+            Self::Quantile => -(1.0 - value).log10(),
+        }
+    }
+
+    /// Which values between `from` and `to` have a line of their own.
+    fn marks(self, from: f64, to: f64) -> Vec<f64> {
+        match self {
+            Self::Linear => {
+                let rough = (to - from) / 6.0;
+                let power = 10_f64.powf(rough.log10().floor());
+                let steps = [1.0, 2.0, 5.0, 10.0].map(|step| step * power);
+                let step = steps.into_iter().find(|step| *step >= rough).unwrap_or(rough);
+                let first = (from / step).ceil();
+                (0..20).map(|index| (first + f64::from(index)) * step).collect()
+            }
+            Self::Log => (-6..9)
+                .flat_map(|power| [1.0, 2.0, 5.0].map(|digit| digit * 10_f64.powi(power)))
+                .collect(),
+            Self::Quantile => vec![0.5, 0.9, 0.99, 0.999],
+        }
+        .into_iter()
+        .filter(|mark| (from..=to).contains(mark))
+        .collect()
+    }
+}
+
+fn draw_lines(
+    area: &DrawingArea<SVGBackend<'_>, Shift>,
+    [x, y]: [&Axis; 2],
+    lines: &[Line],
+    band: Option<&(f64, f64, String)>,
+) -> Result<()> {
+    let points = || lines.iter().flat_map(|line| &line.points);
+    let x_ruler = Ruler::for_all(x.scale, points().map(|point| point.0));
+    let y_ruler = Ruler::for_all(y.scale, points().map(|point| point.1));
+    let height = y_ruler.range();
+    let mut chart = ChartBuilder::on(area)
+        .margin(10)
+        .margin_right(24)
+        .x_label_area_size(46)
+        .y_label_area_size(68)
+        .build_cartesian_2d(x_ruler, y_ruler)
+        .map_err(failed)?;
+    chart
+        .configure_mesh()
+        .axis_style(INK)
+        .bold_line_style(INK.mix(0.25))
+        .label_style(text(TEXT_SIZE))
+        .x_desc(&x.name)
+        .y_desc(&y.name)
+        .draw()
+        .map_err(failed)?;
+    if let Some((from, to, name)) = band {
+        let corners = [(*from, height.start), (*to, height.end)];
+        let shade = INK.mix(0.2).filled();
+        chart
+            .draw_series([Rectangle::new(corners, shade)])
+            .map_err(failed)?
+            .label(name)
+            .legend(move |(x, y)| Rectangle::new([(x, y - 6), (x + 22, y + 6)], shade));
+    }
+    for (line, style) in lines.iter().zip(styles(lines)) {
+        chart
+            .draw_series(LineSeries::new(line.points.iter().copied(), style))
+            .map_err(failed)?
+            .label(&line.name)
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 22, y)], style));
+    }
+    if lines.len() > 1 || band.is_some() {
+        chart
+            .configure_series_labels()
+            .position(SeriesLabelPosition::UpperLeft)
+            .legend_area_size(30)
+            .label_font(text(TEXT_SIZE))
+            .draw()
+            .map_err(failed)?;
+    }
+    Ok(())
+}
+
+fn draw_bars(area: &DrawingArea<SVGBackend<'_>, Shift>, unit: &str, bars: &[Line]) -> Result<()> {
+    let longest = bars.iter().filter_map(length).fold(0.0, f64::max);
+    let count = f64::from(u32::try_from(bars.len())?);
+    let mut chart = ChartBuilder::on(area)
+        .margin_right(120)
+        .margin_left(250)
+        .build_cartesian_2d(0.0..longest, 0.0..count)
+        .map_err(failed)?;
+    let beside = |at| text(TEXT_SIZE).pos(Pos::new(at, VPos::Center));
+    let mut middle = count + 0.5;
+    for bar in bars {
+        middle -= 1.0;
+        let style = BAR.mix(if bar.is_reference { FAINT } else { 1.0 });
+        let length = length(bar).context("a bar without a length")?;
+        let (from, to) = ((0.0, middle - 0.35), (length, middle + 0.35));
+        chart.draw_series([Rectangle::new([from, to], style.filled())]).map_err(failed)?;
+        let name = EmptyElement::at((0.0, middle))
+            + Text::new(bar.name.clone(), (-10, 0), beside(HPos::Right));
+        let figure = EmptyElement::at((length, middle))
+            + Text::new(format!("{length:.1} {unit}"), (8, 0), beside(HPos::Left));
+        chart.draw_series([name]).map_err(failed)?;
+        chart.draw_series([figure]).map_err(failed)?;
+    }
+    Ok(())
+}
+
+fn length(bar: &Line) -> Option<f64> {
+    bar.points.first().map(|point| point.1)
+}
+
+/// The colour of each line; a reference has that of the line before it, but faint.
+fn styles(lines: &[Line]) -> impl Iterator<Item = ShapeStyle> {
+    let mut next = COLOURS.iter().cycle();
+    let mut colour = INK;
+    lines.iter().map(move |line| {
+        if !line.is_reference {
+            colour = *next.next().unwrap_or(&INK);
+        }
+        colour.mix(if line.is_reference { FAINT } else { 1.0 }).stroke_width(2)
+    })
+}
+
+fn text(size: i32) -> TextStyle<'static> {
+    ("sans-serif", size).into_font().color(&INK)
+}
+
+/// Drawing fails with errors that borrow what was drawn on.
+fn failed(error: impl std::fmt::Display) -> anyhow::Error {
+    anyhow!("a plot could not be drawn: {error}")
+}
