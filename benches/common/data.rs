@@ -49,19 +49,19 @@ pub struct Signer {
     tokens: Tokens,
     scope: Scopes,
     roles: BTreeSet<String>,
-    /// When it was made; `iat` of every token.
-    pub now: Timestamp,
+    clock: SystemClock,
 }
 
 impl Signer {
     /// An access token of `login` that expires after `life`: another life makes another token.
     pub fn access(&self, login: &Login, life: Duration) -> Result<String> {
+        let now = self.clock.now().floor_secs();
         Ok(self.tokens.sign_access(&AccessClaims {
             user: login.user,
             session: login.session,
             nonce: login.access,
-            issued_at: self.now,
-            expires_at: self.now.after(life),
+            issued_at: now,
+            expires_at: now.after(life),
             scope: self.scope.clone(),
             roles: self.roles.clone(),
         })?)
@@ -69,12 +69,13 @@ impl Signer {
 
     /// The refresh token of `login`.
     pub fn refresh(&self, login: &Login) -> Result<String> {
+        let now = self.clock.now().floor_secs();
         Ok(self.tokens.sign_refresh(&RefreshClaims {
             user: login.user,
             session: login.session,
             nonce: login.refresh,
-            issued_at: self.now,
-            expires_at: self.now.after(REFRESH_TTL),
+            issued_at: now,
+            expires_at: now.after(REFRESH_TTL),
         })?)
     }
 }
@@ -89,14 +90,15 @@ pub async fn fill(
     (expired, live): (usize, usize),
     mut progress: impl FnMut(usize) -> Result<()>,
 ) -> Result<(Signer, Vec<Login>)> {
-    let now = SystemClock::above(Timestamp::default())?.now().floor_secs();
+    let clock = SystemClock::above(Timestamp::default())?;
+    let now = clock.now().floor_secs();
     let store: Arc<dyn Store> = Arc::new(SledStore::open(&SledSettings {
         path: path.to_owned(),
         cache_bytes: CACHE_BYTES,
         durability: Durability::Flush,
         min_free_bytes: 0,
     })?);
-    let signer = signer(store.as_ref(), now).await?;
+    let signer = signer(store.as_ref(), clock).await?;
     // Every session lives at the logins, so that none gives way: those of the past are over only by now.
     let opened_at = Timestamp::from_millis(now.millis() - millis(REFRESH_TTL + 24 * HOUR));
     let users = create_users(&store, (expired + live).div_ceil(PER_USER), opened_at).await?;
@@ -136,19 +138,7 @@ pub async fn fill(
     Ok((signer, logins))
 }
 
-/// The positions below `count` in a random order.
-pub fn shuffled(count: usize, random: &SeededRandom) -> Result<Vec<usize>> {
-    let mut order: Vec<_> = (0..count).collect();
-    for last in (1..count).rev() {
-        let mut word = [0; 8];
-        random.fill(&mut word)?;
-        let below = u64::try_from(last)? + 1;
-        order.swap(last, usize::try_from(u64::from_le_bytes(word) % below)?);
-    }
-    Ok(order)
-}
-
-async fn signer(store: &dyn Store, now: Timestamp) -> Result<Signer> {
+async fn signer(store: &dyn Store, clock: SystemClock) -> Result<Signer> {
     let settings = TokenSettings {
         algorithm: Algorithm::EdDsa,
         secret: None,
@@ -157,11 +147,11 @@ async fn signer(store: &dyn Store, now: Timestamp) -> Result<Signer> {
         audience: "keystile".to_owned(),
     };
     let stored = store.signing_keys().await?;
-    let prepared = ring::prepare(&settings, &stored, now, &SystemRandom)?;
+    let prepared = ring::prepare(&settings, &stored, clock.now(), &SystemRandom)?;
     let keys = prepared.store.context("the directory is not new")?;
     store.replace_signing_keys(stored.version, keys, Vec::new()).await?;
     let roles = BTreeSet::from(["user".to_owned()]);
-    Ok(Signer { tokens: prepared.tokens, scope: Scopes::parse(SCOPE)?, roles, now })
+    Ok(Signer { tokens: prepared.tokens, scope: Scopes::parse(SCOPE)?, roles, clock })
 }
 
 async fn create_users(
@@ -193,6 +183,18 @@ async fn create_users(
     }
     settle(steps).await?;
     Ok(users)
+}
+
+/// The positions below `count` in a random order.
+fn shuffled(count: usize, random: &SeededRandom) -> Result<Vec<usize>> {
+    let mut order: Vec<_> = (0..count).collect();
+    for last in (1..count).rev() {
+        let mut word = [0; 8];
+        random.fill(&mut word)?;
+        let below = u64::try_from(last)? + 1;
+        order.swap(last, usize::try_from(u64::from_le_bytes(word) % below)?);
+    }
+    Ok(order)
 }
 
 fn session(user: UserId, at: Timestamp, random: &SeededRandom) -> Result<Session> {

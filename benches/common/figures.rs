@@ -17,13 +17,6 @@ pub fn number(count: usize) -> f64 {
     f64::from(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
-/// The figure in the middle; not a number when there is none.
-pub fn median(figures: impl IntoIterator<Item = f64>) -> f64 {
-    let mut figures: Vec<_> = figures.into_iter().collect();
-    figures.sort_unstable_by(f64::total_cmp);
-    figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
 /// How long things took, in order.
 pub struct Times(Vec<Duration>);
 
@@ -32,11 +25,6 @@ impl Times {
     pub fn new(mut times: Vec<Duration>) -> Self {
         times.sort_unstable();
         Self(times)
-    }
-
-    /// How many there are.
-    pub fn count(&self) -> f64 {
-        number(self.0.len())
     }
 
     /// In milliseconds, what `per_mille` of a thousand stayed within; not a number when there are none.

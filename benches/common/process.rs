@@ -31,11 +31,6 @@ impl Process {
         Ok(kib * 1024.0 / 1_000_000.0)
     }
 
-    /// Has the peak of its memory count from now on.
-    pub fn forget_peak(&self) -> Result<()> {
-        Ok(fs::write(self.file("clear_refs"), "5")?)
-    }
-
     /// Where `/proc` tells this of it.
     pub fn file(&self, name: &str) -> String {
         format!("/proc/{}/{name}", self.0.id())

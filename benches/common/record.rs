@@ -130,18 +130,6 @@ impl Goal {
             verdict,
         }
     }
-
-    /// `measured` is to be at least `limit`, both in `unit`.
-    pub fn at_least(what: &str, measured: f64, limit: f64, unit: &str) -> Self {
-        let miss = limit - measured;
-        let verdict = if miss <= 0.0 { "met".to_owned() } else { missed(miss, unit) };
-        Self {
-            what: what.to_owned(),
-            wanted: format!("at least {}", figure(limit, unit)),
-            measured: figure(measured, unit),
-            verdict,
-        }
-    }
 }
 
 /// `value` with the three digits that matter, and its unit.

@@ -15,11 +15,11 @@ use super::common::process::Process;
 use super::common::served::Served;
 use super::subject::{HttpLoad, Load};
 
-/// How long the access tokens of the bench live: through all of a run.
+/// How long the access tokens of the bench live, which is all of a run.
 pub const LIFE: Duration = Duration::from_secs(40 * 60);
 /// More tokens than any machine gets through in a second.
 const TOKENS_PER_SEC: f64 = 40_000.0;
-/// So many that a run's tokens, each of another second, fit into the hour that a token may live.
+/// So many that a run's tokens of one session, each of another second, fit into the time one may live.
 pub const LOGINS_PER_CLIENT: usize = 16;
 const PASSWORD: &str = "correct horse battery staple";
 const JSON: &str = "content-type: application/json\r\n";

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::Result;
 use serde_json::Value;
@@ -17,6 +18,7 @@ use super::common::http::{Answer, with_bearer};
 use super::common::load::{Client, drive};
 use super::common::record::{Goal, Run, SPACE, Table, figure};
 use super::common::served::{DATA, Served};
+use super::subject::forget_peak;
 
 /// Connections that check bearer tokens.
 const SIGNED_IN: usize = 16;
@@ -65,7 +67,7 @@ pub fn measure(plan: &Plan, runtime: &Runtime, run: &mut Run) -> Result<()> {
     // A name that nobody has is hashed for like any other.
     let flooding = |_| Counted { request: login("nobody"), statuses: Arc::clone(&statuses) };
     let mut flooding: Vec<_> = (0..FLOODING).map(flooding).collect();
-    served.process.forget_peak()?;
+    forget_peak(&served.process)?;
     let (checks, _) = runtime.block_on(async {
         tokio::try_join!(
             drive(served.address, &mut signed_in, plan.flood),
@@ -73,11 +75,13 @@ pub fn measure(plan: &Plan, runtime: &Runtime, run: &mut Run) -> Result<()> {
         )
     })?;
     let statuses = statuses.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    report(run, &Times::new(checks), &statuses, served.process.memory("VmHWM")?);
+    report(run, checks, &statuses, served.process.memory("VmHWM")?);
     Ok(())
 }
 
-fn report(run: &mut Run, checks: &Times, statuses: &Statuses, peak_mb: f64) {
+fn report(run: &mut Run, checks: Vec<Duration>, statuses: &Statuses, peak_mb: f64) {
+    let count = checks.len().to_string();
+    let checks = Times::new(checks);
     let about = format!(
         "{FLOODING} connections log in as fast as they are answered, refused or not, while {SIGNED_IN} others \
          send `GET /users/me`. What may not wait to be hashed is to be refused with 503, and nobody else."
@@ -89,7 +93,6 @@ fn report(run: &mut Run, checks: &Times, statuses: &Statuses, peak_mb: f64) {
     );
     let ms = |per_mille| figure(checks.quantile(per_mille), "ms");
     let peak = figure(peak_mb, "MB");
-    let count = format!("{:.0}", checks.count());
     table.rows.push(vec![
         "`GET /users/me`: 200".to_owned(),
         count,

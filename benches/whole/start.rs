@@ -7,9 +7,10 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use super::arguments::Plan;
-use super::common::figures::{median, megabytes, millis};
+use super::common::figures::{megabytes, millis};
 use super::common::record::{Goal, Run, SPACE, Table, figure};
 use super::common::served::Served;
+use super::report::median;
 
 /// Long enough for the first heartbeat and the first sweep.
 const SETTLED_AFTER: Duration = Duration::from_secs(7);

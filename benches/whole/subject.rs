@@ -53,7 +53,7 @@ impl Subject {
     /// Runs one round.
     pub fn run(&mut self, runtime: &Runtime, span: Duration) -> Result<Round> {
         self.load.prepare(span)?;
-        self.load.process().forget_peak()?;
+        forget_peak(self.load.process())?;
         let (before, started) = (cpu(self.load.process())?, Instant::now());
         let times = self.load.drive(runtime, span)?;
         let elapsed = started.elapsed();
@@ -94,6 +94,11 @@ impl<C: Client> Load for HttpLoad<C> {
     fn drive(&mut self, runtime: &Runtime, span: Duration) -> Result<Vec<Duration>> {
         runtime.block_on(drive(self.served.address, &mut self.clients, span))
     }
+}
+
+/// Has the peak of the memory of `process` count from now on.
+pub fn forget_peak(process: &Process) -> Result<()> {
+    Ok(fs::write(process.file("clear_refs"), "5")?)
 }
 
 /// The CPU time that all threads of `process` have used, those that have ended too.

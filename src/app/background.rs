@@ -2,7 +2,7 @@
 //! frees what has expired. Neither is ever needed for an answer to be right.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
@@ -54,16 +54,24 @@ pub async fn sweep(
             tracing::error!(leap_secs = leap.as_secs(), "the clock has leapt: nothing is swept");
             continue;
         }
+        let (began, mut removed) = (Instant::now(), 0);
         loop {
             match store.sweep(clock.now(), SWEEP_STEP).await {
-                Ok(removed) if removed < SWEEP_STEP => break,
-                Ok(_) if *stopped.borrow() => break,
-                Ok(_) => {}
+                Ok(step) => {
+                    removed += step;
+                    if step < SWEEP_STEP || *stopped.borrow() {
+                        break;
+                    }
+                }
                 Err(error) => {
                     tracing::warn!(%error, "the sweeper could not remove what has expired");
                     break;
                 }
             }
+        }
+        if removed > 0 {
+            let duration_ms = began.elapsed().as_millis();
+            tracing::debug!(removed, duration_ms, "removed what has expired");
         }
     }
 }
