@@ -6,7 +6,7 @@ use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, Value
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::{
     ChartBuilder, Color, DrawingArea, EmptyElement, IntoDrawingArea, IntoFont, LineSeries,
-    PathElement, RGBColor, Rectangle, SVGBackend, SeriesLabelPosition, ShapeStyle, Text, TextStyle,
+    PathElement, RGBColor, Rectangle, SVGBackend, ShapeStyle, Text, TextStyle,
 };
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use serde::{Deserialize, Serialize};
@@ -28,6 +28,7 @@ const COLOURS: [RGBColor; 5] = [
 const FAINT: f64 = 0.45;
 const TEXT_SIZE: i32 = 17;
 const TITLE_SIZE: i32 = 20;
+const LEGEND_HEIGHT: u32 = 26;
 
 /// A picture of figures.
 #[derive(Serialize, Deserialize)]
@@ -206,7 +207,12 @@ fn draw_lines(
     let x_ruler = Ruler::for_all(x.scale, points().map(|point| point.0));
     let y_ruler = Ruler::for_all(y.scale, points().map(|point| point.1));
     let height = y_ruler.range();
-    let mut chart = ChartBuilder::on(area)
+    let shade = INK.mix(0.2);
+    let names = lines.iter().zip(styles(lines)).map(|(line, style)| (line.name.as_str(), style));
+    let names = names.chain(band.map(|(.., name)| (name.as_str(), shade.stroke_width(12))));
+    let (legend, area) = area.split_vertically(LEGEND_HEIGHT);
+    draw_legend(&legend, names)?;
+    let mut chart = ChartBuilder::on(&area)
         .margin(10)
         .margin_right(24)
         .x_label_area_size(46)
@@ -222,30 +228,34 @@ fn draw_lines(
         .y_desc(&y.name)
         .draw()
         .map_err(failed)?;
-    if let Some((from, to, name)) = band {
+    if let Some((from, to, _)) = band {
         let corners = [(*from, height.start), (*to, height.end)];
-        let shade = INK.mix(0.2).filled();
-        chart
-            .draw_series([Rectangle::new(corners, shade)])
-            .map_err(failed)?
-            .label(name)
-            .legend(move |(x, y)| Rectangle::new([(x, y - 6), (x + 22, y + 6)], shade));
+        chart.draw_series([Rectangle::new(corners, shade.filled())]).map_err(failed)?;
     }
     for (line, style) in lines.iter().zip(styles(lines)) {
-        chart
-            .draw_series(LineSeries::new(line.points.iter().copied(), style))
-            .map_err(failed)?
-            .label(&line.name)
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 22, y)], style));
+        let points = line.points.iter().copied();
+        chart.draw_series(LineSeries::new(points, style)).map_err(failed)?;
     }
-    if lines.len() > 1 || band.is_some() {
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::UpperLeft)
-            .legend_area_size(30)
-            .label_font(text(TEXT_SIZE))
-            .draw()
+    Ok(())
+}
+
+/// Names what is drawn, side by side, each behind a stroke of its style.
+fn draw_legend<'a>(
+    area: &DrawingArea<SVGBackend<'_>, Shift>,
+    names: impl Iterator<Item = (&'a str, ShapeStyle)>,
+) -> Result<()> {
+    /// About what a character is wide.
+    const CHARACTER: i32 = 8;
+    const STROKE: i32 = 24;
+    let middle = i32::try_from(LEGEND_HEIGHT / 2)?;
+    let style = text(TEXT_SIZE).pos(Pos::new(HPos::Left, VPos::Center));
+    let mut left = 78;
+    for (name, stroke) in names {
+        area.draw(&PathElement::new([(left, middle), (left + STROKE, middle)], stroke))
             .map_err(failed)?;
+        left += STROKE + CHARACTER;
+        area.draw(&Text::new(name.to_owned(), (left, middle), style.clone())).map_err(failed)?;
+        left += CHARACTER * (i32::try_from(name.len())? + 3);
     }
     Ok(())
 }

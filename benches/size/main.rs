@@ -18,7 +18,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -28,7 +29,7 @@ use self::common::figures::{Times, number};
 use self::common::load::{Once, drive};
 use self::common::progress;
 use self::common::record::{Run, SPACE};
-use self::common::served::DATA;
+use self::common::served::{DATA, Served};
 use self::report::{Compacted, Found, Swept};
 use self::server::{NO_SWEEP, compact, disk_mb, open, stop};
 use self::traffic::Supply;
@@ -72,10 +73,8 @@ fn measure(plan: &Plan, runtime: &Runtime, directory: &Path) -> Result<Found> {
     let stop_took = stop(served)?;
 
     progress("reopening after an orderly stop, and after a kill under load")?;
-    let (served, reopen_stopped) = open(plan, runtime, directory, NO_SWEEP)?;
-    runtime.block_on(kill_under_load(&served, &supply))?;
-    peak_mb = peak_mb.max(served.process.memory("VmHWM")?);
-    drop(served);
+    let (mut served, reopen_stopped) = open(plan, runtime, directory, NO_SWEEP)?;
+    peak_mb = peak_mb.max(runtime.block_on(kill_under_load(&mut served, &supply))?);
     let (served, reopen_killed) = open(plan, runtime, directory, BEFORE_SWEEP)?;
 
     progress("traffic, and the sweep of the expired half under it")?;
@@ -133,14 +132,24 @@ fn fill(
     }))
 }
 
-/// Runs traffic for a while and ends the server in the midst of it.
-async fn kill_under_load(served: &common::served::Served, supply: &Arc<Supply>) -> Result<()> {
+/// Runs traffic for a while and kills the server in the midst of it; returns the most memory it had.
+async fn kill_under_load(served: &mut Served, supply: &Arc<Supply>) -> Result<f64> {
     const SPAN: Duration = Duration::from_secs(5);
+    let id = Pid::from_child(served.process.child());
     let ended = Arc::new(AtomicBool::new(false));
-    tokio::select! {
-        failed = traffic::run(served, supply, &ended) => failed.map(drop),
-        () = tokio::time::sleep(SPAN) => Ok(()),
-    }
+    let peak_mb = tokio::select! {
+        ended = traffic::run(served, supply, &ended) => {
+            ended?;
+            bail!("the traffic ended by itself");
+        }
+        () = tokio::time::sleep(SPAN) => {
+            let peak_mb = served.process.memory("VmHWM")?;
+            kill_process(id, Signal::KILL)?;
+            peak_mb
+        }
+    };
+    served.process.child().wait()?;
+    Ok(peak_mb)
 }
 
 /// Compacts the database and opens it once more; nothing if the binary cannot.

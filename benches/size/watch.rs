@@ -77,12 +77,12 @@ fn swept(log: &mut impl BufRead, line: &mut String) -> Result<Option<(u32, Durat
     while log.read_line(line)? > 0 && line.ends_with('\n') {
         if line.contains(SWEPT) {
             let entry: Value = serde_json::from_str(line)?;
-            let field = |name: &str| {
-                let found = entry.get("fields").unwrap_or(&entry).get(name);
-                found.and_then(Value::as_u64).with_context(|| format!("no {name} in {line}"))
-            };
-            let took = Duration::from_millis(field("duration_ms")?);
-            return Ok(Some((u32::try_from(field("removed")?)?, took)));
+            let removed =
+                entry.get("removed").and_then(Value::as_u64).context("nothing removed")?;
+            let took_ms =
+                entry.get("duration_ms").and_then(Value::as_f64).context("no duration")?;
+            let took = Duration::from_secs_f64(took_ms / 1000.0);
+            return Ok(Some((u32::try_from(removed)?, took)));
         }
         line.clear();
     }

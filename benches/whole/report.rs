@@ -36,6 +36,13 @@ struct Measured {
     rounds: Vec<Round>,
 }
 
+/// The figure in the middle; not a number when there is none.
+pub fn median(figures: impl IntoIterator<Item = f64>) -> f64 {
+    let mut figures: Vec<_> = figures.into_iter().collect();
+    figures.sort_unstable_by(f64::total_cmp);
+    figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
 impl Report {
     /// Adds a round of `name`, which stands beside `reference`.
     pub fn add(&mut self, name: &'static str, reference: &'static str, round: Round) {
@@ -148,13 +155,6 @@ impl Report {
         let shape = Shape::Lines { x, y, lines, band: None };
         Ok(Plot { file: file.to_owned(), title: title.to_owned(), shape })
     }
-}
-
-/// The figure in the middle; not a number when there is none.
-pub fn median(figures: impl IntoIterator<Item = f64>) -> f64 {
-    let mut figures: Vec<_> = figures.into_iter().collect();
-    figures.sort_unstable_by(f64::total_cmp);
-    figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// Logins are to come at a rate of at least this many percent of the bare hashes.

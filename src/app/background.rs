@@ -70,7 +70,7 @@ pub async fn sweep(
             }
         }
         if removed > 0 {
-            let duration_ms = began.elapsed().as_millis();
+            let duration_ms = began.elapsed().as_secs_f64() * 1000.0;
             tracing::debug!(removed, duration_ms, "removed what has expired");
         }
     }
