@@ -12,6 +12,7 @@ pub mod page;
 pub mod plot;
 pub mod process;
 pub mod record;
+pub mod ruler;
 pub mod served;
 
 use std::io::Write;

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::common::figures::{Times, millis, number};
-use super::common::plot::{Axis, Line, Plot, Scale, Shape};
+use super::common::plot::{Axis, Line, Plot, Shape};
 use super::common::record::{Goal, Run, Table, figure};
+use super::common::ruler::Scale;
 use super::traffic::{CHECKS_PER_SEC, REFRESHES_PER_SEC, Sample, Samples, between};
 use super::watch::{Look, Sweep};
 

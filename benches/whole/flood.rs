@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -75,11 +75,10 @@ pub fn measure(plan: &Plan, runtime: &Runtime, run: &mut Run) -> Result<()> {
         )
     })?;
     let statuses = statuses.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    report(run, checks, &statuses, served.process.memory("VmHWM")?);
-    Ok(())
+    report(run, checks, &statuses, served.process.memory("VmHWM")?)
 }
 
-fn report(run: &mut Run, checks: Vec<Duration>, statuses: &Statuses, peak_mb: f64) {
+fn report(run: &mut Run, checks: Vec<Duration>, statuses: &Statuses, peak_mb: f64) -> Result<()> {
     let count = checks.len().to_string();
     let checks = Times::new(checks);
     let about = format!(
@@ -115,4 +114,6 @@ fn report(run: &mut Run, checks: Vec<Duration>, statuses: &Statuses, peak_mb: f6
     run.goals.push(Goal::at_most("bearer check, hash queue full: p99", p99, P99_MS_MAX, "ms"));
     let what = "answers 5xx but the queue's own 503";
     run.goals.push(Goal::at_most(what, f64::from(failures), 0.0, ""));
+    ensure!(failures == 0, "a flood of logins has failed what it should not: {statuses:?}");
+    Ok(())
 }

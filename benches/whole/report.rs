@@ -3,8 +3,9 @@
 use anyhow::{Context, Result};
 
 use super::common::figures::Times;
-use super::common::plot::{Axis, Line, Plot, Scale, Shape};
+use super::common::plot::{Axis, Line, Plot, Shape};
 use super::common::record::{Goal, Run, Table, figure};
+use super::common::ruler::Scale;
 use super::subject::Round;
 
 /// A bearer check whose token the server has seen before.
