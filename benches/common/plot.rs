@@ -25,8 +25,6 @@ const COLOURS: [RGBColor; 5] = [
     RGBColor(163, 113, 247),
     RGBColor(219, 97, 162),
 ];
-/// How much of its colour a reference keeps.
-const FAINT: f64 = 0.45;
 const TEXT_SIZE: i32 = 17;
 const TITLE_SIZE: i32 = 20;
 const LEGEND_HEIGHT: u32 = 26;
@@ -81,7 +79,7 @@ pub struct Line {
     pub name: String,
     /// Where it goes through; of a bar, the second figure is its length.
     pub points: Vec<(f64, f64)>,
-    /// Whether it is there to compare the one before with, and shares its colour.
+    /// Whether it is there to compare the others with.
     pub is_reference: bool,
 }
 
@@ -156,7 +154,7 @@ fn draw_legend<'a>(
     names: impl Iterator<Item = (&'a str, ShapeStyle)>,
 ) -> Result<()> {
     /// About what a character is wide.
-    const CHARACTER: i32 = 8;
+    const CHARACTER: i32 = 7;
     const STROKE: i32 = 24;
     let middle = i32::try_from(LEGEND_HEIGHT / 2)?;
     let style = text(TEXT_SIZE).pos(Pos::new(HPos::Left, VPos::Center));
@@ -183,7 +181,7 @@ fn draw_bars(area: &DrawingArea<SVGBackend<'_>, Shift>, unit: &str, bars: &[Line
     let mut middle = count + 0.5;
     for bar in bars {
         middle -= 1.0;
-        let style = BAR.mix(if bar.is_reference { FAINT } else { 1.0 });
+        let style = if bar.is_reference { INK } else { BAR };
         let length = length(bar).context("a bar without a length")?;
         let (from, to) = ((0.0, middle - 0.35), (length, middle + 0.35));
         chart.draw_series([Rectangle::new([from, to], style.filled())]).map_err(failed)?;
@@ -201,15 +199,12 @@ fn length(bar: &Line) -> Option<f64> {
     bar.points.first().map(|point| point.1)
 }
 
-/// The colour of each line; a reference has that of the line before it, but faint.
+/// The colour of each line; a reference has none of its own.
 fn styles(lines: &[Line]) -> impl Iterator<Item = ShapeStyle> {
-    let mut next = COLOURS.iter().cycle();
-    let mut colour = INK;
+    let mut colours = COLOURS.iter().cycle();
     lines.iter().map(move |line| {
-        if !line.is_reference {
-            colour = *next.next().unwrap_or(&INK);
-        }
-        colour.mix(if line.is_reference { FAINT } else { 1.0 }).stroke_width(2)
+        let colour = if line.is_reference { None } else { colours.next() };
+        colour.unwrap_or(&INK).stroke_width(2)
     })
 }
 

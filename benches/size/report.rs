@@ -150,15 +150,15 @@ resident, with the default cache of 32 MiB.";
 }
 
 fn sweep_table(swept: &Swept) -> Table {
-    let Sweep { from, to, removed } = swept.sweep;
+    let Sweep { from, to, records } = swept.sweep;
     let took = to.saturating_sub(from);
     let about = format!(
         "{CHECKS_PER_SEC} bearer checks of random sessions and {REFRESHES_PER_SEC} refreshes of others a second, \
          at a steady pace, before the sweep of the expired half and during it. A request that was due while the \
-         one before it was not answered counts from when it was due. The sweep removed {removed} records in \
+         one before it was not answered counts from when it was due. The sweep went through {records} sessions in \
          {}: {} a second.",
         seconds(took),
-        figure(f64::from(removed) / took.as_secs_f64(), ""),
+        figure(f64::from(records) / took.as_secs_f64(), ""),
     );
     let columns =
         ["traffic", "p50", "p99", "p99.9", "p50 in sweep", "p99 in sweep", "p99.9 in sweep"];

@@ -16,8 +16,8 @@ use super::server::disk_mb;
 const EVERY: Duration = Duration::from_millis(250);
 /// How long a sweep may take.
 const PATIENCE: Duration = Duration::from_secs(30 * 60);
-/// What the server says once it has removed everything.
-const SWEPT: &str = "removed what has expired";
+/// What the server says at the end of a sweep that found something.
+const SWEPT: &str = "swept what has expired";
 
 /// One look at the server.
 pub struct Look {
@@ -35,8 +35,8 @@ pub struct Sweep {
     pub from: Duration,
     /// When it ended.
     pub to: Duration,
-    /// How many records it removed.
-    pub removed: u32,
+    /// How many records it went through.
+    pub records: u32,
 }
 
 /// Looks until a sweep has ended and `after` has passed since; then sets `ended`.
@@ -56,9 +56,9 @@ pub async fn sweep(
         let (rss_mb, disk_mb) = (served.process.memory("VmRSS")?, disk_mb(directory)?);
         looks.push(Look { at, rss_mb, disk_mb });
         if seen.is_none()
-            && let Some((removed, took)) = swept(&mut log, &mut line)?
+            && let Some((records, took)) = swept(&mut log, &mut line)?
         {
-            seen = Some(Sweep { from: at.saturating_sub(took), to: at, removed });
+            seen = Some(Sweep { from: at.saturating_sub(took), to: at, records });
         }
         match seen {
             Some(sweep) if at >= sweep.to + after => {
@@ -71,18 +71,17 @@ pub async fn sweep(
     }
 }
 
-/// Reads on in the log, to the line that tells of a sweep if there is one: what it removed, in what time.
+/// Reads on in the log, to the line that tells of a sweep if there is one: of how many records, in what time.
 /// What there is of a line so far stays in `line`.
 fn swept(log: &mut impl BufRead, line: &mut String) -> Result<Option<(u32, Duration)>> {
     while log.read_line(line)? > 0 && line.ends_with('\n') {
         if line.contains(SWEPT) {
             let entry: Value = serde_json::from_str(line)?;
-            let removed =
-                entry.get("removed").and_then(Value::as_u64).context("nothing removed")?;
+            let records = entry.get("records").and_then(Value::as_u64).context("nothing swept")?;
             let took_ms =
                 entry.get("duration_ms").and_then(Value::as_f64).context("no duration")?;
             let took = Duration::from_secs_f64(took_ms / 1000.0);
-            return Ok(Some((u32::try_from(removed)?, took)));
+            return Ok(Some((u32::try_from(records)?, took)));
         }
         line.clear();
     }

@@ -54,11 +54,11 @@ pub async fn sweep(
             tracing::error!(leap_secs = leap.as_secs(), "the clock has leapt: nothing is swept");
             continue;
         }
-        let (began, mut removed) = (Instant::now(), 0);
+        let (began, mut records) = (Instant::now(), 0);
         loop {
             match store.sweep(clock.now(), SWEEP_STEP).await {
                 Ok(step) => {
-                    removed += step;
+                    records += step;
                     if step < SWEEP_STEP || *stopped.borrow() {
                         break;
                     }
@@ -69,9 +69,9 @@ pub async fn sweep(
                 }
             }
         }
-        if removed > 0 {
+        if records > 0 {
             let duration_ms = began.elapsed().as_secs_f64() * 1000.0;
-            tracing::debug!(removed, duration_ms, "removed what has expired");
+            tracing::debug!(records, duration_ms, "swept what has expired");
         }
     }
 }
