@@ -1,7 +1,10 @@
 //! `keystile export` and what becomes of it, with a server and without.
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::process::Stdio;
 
 use serde_json::Value;
 
@@ -78,6 +81,50 @@ fn the_data_is_exported_beside_a_running_server() {
 #[test]
 fn the_data_is_exported_without_a_server() {
     the_data_is_exported(&used());
+}
+
+#[test]
+fn what_cannot_be_read_is_told_of() {
+    let workplace = used();
+    let db = sled::open(workplace.data().join("db")).unwrap();
+    let users = db.open_tree("user").unwrap();
+    let (first, _) = users.first().unwrap().unwrap();
+    users.insert(first, b"garbage").unwrap();
+    db.flush().unwrap();
+    drop((users, db));
+    let done = workplace.run(&["export", "dump.jsonl", "--json"]);
+    assert!(done.stderr.contains("warning: 1 records cannot be read"), "{done:?}");
+    let done: Value = serde_json::from_str(done.output()).unwrap();
+    assert_eq!(done["left_out"], 1);
+}
+
+#[test]
+fn a_reader_that_goes_away_has_no_dump() {
+    let workplace = used();
+    let mut command = workplace.command(&["export", "-"]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    drop(child.stdout.take());
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+}
+
+#[test]
+fn an_operator_who_does_not_read_on_hinders_nobody() {
+    let workplace = used();
+    let server = workplace.serve();
+    let ask = || {
+        let mut operator = UnixStream::connect(workplace.data().join("admin.sock")).unwrap();
+        operator.write_all(b"{\"command\":\"export\"}\n").unwrap();
+        operator
+    };
+    let (silent, gone) = (ask(), ask());
+    drop(gone);
+    server.client().register("carol", PASSWORD);
+    let dump = workplace.run(&["export", "-"]);
+    assert!(dump.output().contains("\"carol\""));
+    server.stop();
+    drop(silent);
 }
 
 #[test]
