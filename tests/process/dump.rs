@@ -4,8 +4,15 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::Stdio;
 
+use keystile::auth::model::id::UserId;
+use keystile::auth::model::user::{PasswordHash, User};
+use keystile::auth::model::username::{NamePolicy, Username};
+use keystile::clock::Timestamp;
+use keystile::random::SeededRandom;
+use keystile::store::dump::{Change, Writer};
 use serde_json::Value;
 
 use crate::PASSWORD;
@@ -178,6 +185,98 @@ fn an_import_brings_the_users_back_and_no_token() {
             "{events:?}"
         );
     }
+}
+
+/// Of format 1: `alice` is an administrator, `bob` has a post and a hash of other parameters, `carol` is
+/// disabled, `dave` deleted, `erin` has a bcrypt hash.
+const OF_FORMAT_1: &str = include_str!("../store/data/dump-1.jsonl");
+
+#[test]
+fn a_dump_of_the_first_format_is_loaded_and_its_users_log_in() {
+    let workplace = Workplace::new();
+    workplace.write("dump.jsonl", OF_FORMAT_1);
+    let done = workplace.run(&["import", "dump.jsonl"]);
+    assert!(done.output().starts_with("imported 4 users and 1 posts into data"), "{done:?}");
+    workplace.run(&["check"]).output();
+    let (loaded, before) = (workplace.run(&["export", "-"]), lines(OF_FORMAT_1));
+    let loaded = lines(loaded.output());
+    for kind in ["user", "post"] {
+        assert_eq!(all(&loaded, kind), all(&before, kind));
+    }
+    let events = all(&before, "audit");
+    assert_eq!(all(&loaded, "audit")[..events.len()], events);
+
+    let server = workplace.serve();
+    let client = server.client();
+    let admin = client.login("alice", PASSWORD);
+    client.get("/admin").bearer(&admin.access).send().expect(200);
+    client.login("bob", PASSWORD);
+    client.login("erin", "correct horse");
+    for nobody in ["carol", "dave"] {
+        client.post("/token").form(&[("username", nobody), ("password", PASSWORD)]).expect(400);
+    }
+    let post = all(&before, "post")[0];
+    let path = format!("/posts/{}", post["id"].as_str().unwrap());
+    assert_eq!(client.get(&path).send().expect(200)["content"], post["content"]);
+}
+
+/// Whether an import into this directory has come so far.
+type Moment = fn(&Path) -> bool;
+
+const MOMENTS: [Moment; 5] = [
+    |data| data.exists(),
+    |data| data.join("manifest.json").exists(),
+    |data| data.join("db/db").exists(),
+    |data| fs::metadata(data.join("db/db")).is_ok_and(|file| file.len() > 512 * 1024),
+    |data| fs::read_to_string(data.join("manifest.json")).is_ok_and(|it| it.contains("d\":true")),
+];
+
+#[test]
+fn an_import_that_is_killed_is_nothing_or_complete_and_can_be_done_again() {
+    let workplace = Workplace::new();
+    workplace.write("dump.jsonl", &many_users(5000));
+    for (index, moment) in MOMENTS.into_iter().enumerate() {
+        let name = format!("data{index}");
+        let data = workplace.path(&name);
+        let arguments = ["import", "dump.jsonl", "--data", &name];
+        let mut import = workplace.command(&arguments);
+        let mut import = import.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        while !moment(&data) && import.try_wait().unwrap().is_none() {
+            std::thread::yield_now();
+        }
+        import.kill().unwrap();
+        import.wait().unwrap();
+        let again = workplace.run(&arguments);
+        if again.status != Some(0) {
+            assert!(again.complaint().contains("holds data already"), "{index}: {again:?}");
+        }
+        let counts = workplace.run(&["check", "--json", "--data", &name]);
+        let counts: Value = serde_json::from_str(counts.output()).unwrap();
+        assert_eq!(counts["user"], 5000, "{index}");
+    }
+}
+
+/// A dump of so many users.
+fn many_users(count: u64) -> String {
+    let (mut text, random) = (String::new(), SeededRandom::new(1));
+    let now = Timestamp::from_secs(1_800_000_000);
+    let mut writer = Writer::begin(now, &mut text).unwrap();
+    for number in 0..count {
+        let user = User {
+            id: UserId::new(now, &random).unwrap(),
+            username: Username::parse(&format!("user{number}"), NamePolicy::Ascii).unwrap(),
+            email: None,
+            full_name: None,
+            disabled: false,
+            roles: ["user".to_owned()].into(),
+            password_hash: PasswordHash::new("none".to_owned()),
+            epoch: 0,
+            created_at: now,
+        };
+        writer.write(&Change::User(user), &mut text).unwrap();
+    }
+    writer.finish(&mut text).unwrap();
+    text
 }
 
 #[test]
