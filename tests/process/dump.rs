@@ -32,12 +32,12 @@ fn used() -> Workplace {
 }
 
 /// The lines of a dump.
-fn lines(text: &str) -> Vec<Value> {
+pub fn lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 /// The members of all lines of one kind.
-fn all<'a>(lines: &'a [Value], kind: &str) -> Vec<&'a Value> {
+pub fn all<'a>(lines: &'a [Value], kind: &str) -> Vec<&'a Value> {
     lines.iter().filter_map(|line| line.get(kind)).collect()
 }
 
@@ -234,7 +234,7 @@ const MOMENTS: [Moment; 5] = [
 #[test]
 fn an_import_that_is_killed_is_nothing_or_complete_and_can_be_done_again() {
     let workplace = Workplace::new();
-    workplace.write("dump.jsonl", &many_users(5000));
+    workplace.write("dump.jsonl", &many_users(3000));
     for (index, moment) in MOMENTS.into_iter().enumerate() {
         let name = format!("data{index}");
         let data = workplace.path(&name);
@@ -252,12 +252,12 @@ fn an_import_that_is_killed_is_nothing_or_complete_and_can_be_done_again() {
         }
         let counts = workplace.run(&["check", "--json", "--data", &name]);
         let counts: Value = serde_json::from_str(counts.output()).unwrap();
-        assert_eq!(counts["user"], 5000, "{index}");
+        assert_eq!(counts["user"], 3000, "{index}");
     }
 }
 
 /// A dump of so many users.
-fn many_users(count: u64) -> String {
+pub fn many_users(count: u64) -> String {
     let (mut text, random) = (String::new(), SeededRandom::new(1));
     let now = Timestamp::from_secs(1_800_000_000);
     let mut writer = Writer::begin(now, &mut text).unwrap();
