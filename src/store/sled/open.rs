@@ -12,6 +12,7 @@ use super::database::{Database, Durability};
 use super::lease::{Lease, Manifest, settled_length};
 use super::migrate::migrate;
 use super::recover::{self, SEGMENT_BYTES};
+use super::rewrite::require_room;
 use crate::random::{self, SystemRandom};
 use crate::store::codec::SCHEMA_VERSION;
 
@@ -149,6 +150,9 @@ pub(super) fn reopen(
 ) -> Result<(Db, Manifest), OpenError> {
     let path = settings.path.as_path();
     recover::inspect(path, manifest)?;
+    if manifest.schema != SCHEMA_VERSION {
+        require_room(path, manifest)?;
+    }
     // sled may shorten the file as soon as it has it, and a kill must not make that look like a loss.
     let loosened =
         Manifest { bytes_min: manifest.bytes_min.min(SEGMENT_BYTES), ..manifest.clone() };

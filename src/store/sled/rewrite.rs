@@ -14,9 +14,13 @@ use super::database::{Entry, Trees};
 use super::keys::Table;
 use super::lease::{Lease, Manifest, settled_length};
 use super::open::{self, OpenError, SledSettings};
+use super::recover::SEGMENT_BYTES;
 
 /// How many entries are copied between two tellings.
 const TELL_EVERY: u64 = 10_000;
+
+/// Even the smallest database takes whole segments while it is written to.
+const HEADROOM_BYTES: u64 = 4 * SEGMENT_BYTES;
 
 /// What a compaction has done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +44,7 @@ pub fn compact(settings: &SledSettings, tell: &mut dyn FnMut(u64)) -> Result<Com
     let (_lock, manifest) = Lease::take(path)?;
     let empty = || OpenError::Empty { path: path.to_owned() };
     let manifest = manifest.filter(|manifest| manifest.sealed).ok_or_else(empty)?;
+    require_room(path, &manifest)?;
     let (old, manifest) = open::reopen(settings, &manifest)?;
 
     let bytes_before = size(&manifest.directory.path(path)).map_err(io)?;
@@ -63,7 +68,6 @@ pub(super) fn rewrite(
     tell: &mut dyn FnMut(u64),
 ) -> Result<(Db, Manifest, u64), OpenError> {
     let path = settings.path.as_path();
-    require_room(path, &manifest.directory.path(path))?;
     let next = Manifest { directory: manifest.directory.next(), ..manifest.clone() };
     let filled = Aside::begin(settings, next).and_then(|aside| {
         let entries = fill(&aside, path, old, convert, tell)?;
@@ -108,10 +112,10 @@ fn fill(
     Ok(entries)
 }
 
-/// Refuses to begin what the disk cannot hold: a copy is at most about as large as what it is made of.
-fn require_room(path: &Path, directory: &Path) -> Result<(), OpenError> {
+/// Refuses to begin what the disk can hardly hold: another database about as large as the one it is made of.
+pub(super) fn require_room(path: &Path, manifest: &Manifest) -> Result<(), OpenError> {
     let io = |error| OpenError::io(path, error);
-    let needed = size(directory).map_err(io)?;
+    let needed = size(&manifest.directory.path(path)).map_err(io)? + HEADROOM_BYTES;
     let disk = rustix::fs::statvfs(path).map_err(|error| io(error.into()))?;
     let free = disk.f_bavail.saturating_mul(disk.f_frsize);
     if free < needed {
