@@ -9,10 +9,9 @@ use ::sled::Db;
 
 use super::aside::Aside;
 use super::database::{Database, Durability};
-use super::lease::{Lease, Manifest, settled_length};
-use super::migrate::migrate;
-use super::recover::{self, SEGMENT_BYTES};
-use super::rewrite::require_room;
+use super::lease::{Lease, Manifest};
+use super::recover::{Purpose, recover, tighten};
+use super::rewrite::rewrite;
 use crate::random::{self, SystemRandom};
 use crate::store::codec::SCHEMA_VERSION;
 
@@ -144,33 +143,14 @@ fn initialise(settings: &SledSettings) -> Result<(Db, Manifest), OpenError> {
 }
 
 /// Every later start: the database in the present schema.
-pub(super) fn reopen(
-    settings: &SledSettings,
-    manifest: &Manifest,
-) -> Result<(Db, Manifest), OpenError> {
-    let path = settings.path.as_path();
-    recover::inspect(path, manifest)?;
-    if manifest.schema != SCHEMA_VERSION {
-        require_room(path, manifest)?;
+fn reopen(settings: &SledSettings, manifest: &Manifest) -> Result<(Db, Manifest), OpenError> {
+    if manifest.schema == SCHEMA_VERSION {
+        return recover(settings, manifest, Purpose::Serve);
     }
-    // sled may shorten the file as soon as it has it, and a kill must not make that look like a loss.
-    let loosened =
-        Manifest { bytes_min: manifest.bytes_min.min(SEGMENT_BYTES), ..manifest.clone() };
-    loosened.replace(path)?;
-    let recovered = recover::recover(settings, &loosened);
-    if recovered.is_err() {
-        manifest.replace(path)?;
-    }
-    let db = recovered?;
-    if loosened.schema == SCHEMA_VERSION {
-        return Ok((db, loosened));
-    }
-    let (migrated, next) = migrate(settings, &db, &loosened)?;
-    drop(db);
-    next.replace(path)?;
-    // Its last background task is over before its files go.
-    settled_length(&loosened.directory.file(path));
-    Ok((migrated, next))
+    let mut tell = |entries| tracing::info!(entries, "still bringing the database over");
+    let (db, next, _) = rewrite(settings, manifest, &mut tell)?;
+    next.replace(&settings.path)?;
+    Ok((db, next))
 }
 
 /// Serves from `db`, and lets go of what stands beside it.
@@ -184,7 +164,7 @@ fn serve(
     let directory = manifest.directory;
     let finish = || {
         directory.remove_others(path)?;
-        recover::tighten(&directory.path(path))?;
+        tighten(&directory.path(path))?;
         let file = File::open(directory.file(path))?;
         let lease = Lease::keep(path.to_owned(), lock, manifest);
         Database::new(db, file, settings.durability, lease)
