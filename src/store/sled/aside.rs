@@ -14,7 +14,7 @@ use super::database::{Entry, Trees};
 use super::keys::{Table, meta};
 use super::lease::{Manifest, sync_directory};
 use super::open::{OpenError, SledSettings};
-use super::recover::{self, SEGMENT_BYTES, Sentinel};
+use super::recover::{self, Purpose, SEGMENT_BYTES, Sentinel};
 use crate::store::codec::{self, SCHEMA_VERSION};
 
 /// A database in the making.
@@ -38,8 +38,8 @@ impl<'a> Aside<'a> {
             fs::DirBuilder::new().mode(0o700).create(&directory)
         };
         prepare().map_err(|error| OpenError::io(&directory, error))?;
-        let db =
-            recover::start(settings, &directory).map_err(|failure| failure.into_error(path))?;
+        let db = recover::start(settings, &directory, Purpose::Serve)
+            .map_err(|failure| failure.into_error(path))?;
         let trees = Trees::open(&db).map_err(|error| OpenError::io(path, error.into()))?;
         Ok(Self { settings, manifest, trees, db })
     }

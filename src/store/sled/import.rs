@@ -78,8 +78,7 @@ pub fn import<R: BufRead>(
         write(&aside, &Change::Audit(event))?;
     }
     put(&aside, Table::Meta, meta::SIGNING_KEYS.to_vec(), &SigningKeys { version: 1, keys })?;
-    let (db, manifest) = aside.seal()?;
-    open::serve(settings, lock, db, manifest)?.finish();
+    open::establish(settings, lock, aside)?.finish();
     Ok(())
 }
 

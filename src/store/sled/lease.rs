@@ -103,7 +103,7 @@ impl Drop for Lease {
         // Only once the database is let go by everybody is its length the last one.
         if let Some(length) = settled_length(&self.manifest.directory.file(&self.path)) {
             let manifest = Manifest { bytes_min: length, ..self.manifest.clone() };
-            if let Err(error) = manifest.write(&self.path) {
+            if let Err(error) = manifest.replace(&self.path) {
                 tracing::warn!(%error, "the orderly end could not be noted");
             }
         }
@@ -130,14 +130,18 @@ impl Manifest {
     }
 
     /// Replaces the manifest: the old or the new one is there whenever the power fails.
-    pub(super) fn write(&self, path: &Path) -> io::Result<()> {
-        let new = path.join(MANIFEST_NEW);
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-        serde_json::to_writer(&mut file, self)?;
-        file.sync_all()?;
-        fs::rename(&new, path.join(MANIFEST))?;
-        sync_directory(path)
+    pub(super) fn replace(&self, path: &Path) -> Result<(), OpenError> {
+        let write = || {
+            let new = path.join(MANIFEST_NEW);
+            let mut options = OpenOptions::new();
+            let mut file =
+                options.write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+            serde_json::to_writer(&mut file, self)?;
+            file.sync_all()?;
+            fs::rename(&new, path.join(MANIFEST))?;
+            sync_directory(path)
+        };
+        write().map_err(|error| OpenError::io(path, error))
     }
 }
 

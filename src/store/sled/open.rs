@@ -9,9 +9,9 @@ use ::sled::Db;
 
 use super::aside::Aside;
 use super::database::{Database, Durability};
-use super::lease::{Lease, Manifest, settled_length};
-use super::migrate::migrate;
-use super::recover::{self, SEGMENT_BYTES};
+use super::lease::{Lease, Manifest};
+use super::recover::{Purpose, recover, tighten};
+use super::rewrite::rewrite;
 use crate::random::{self, SystemRandom};
 use crate::store::codec::SCHEMA_VERSION;
 
@@ -120,14 +120,11 @@ fn holder_name(holder: Option<u32>) -> String {
 /// Opens the database; whether this is its first start.
 pub(super) fn open(settings: &SledSettings) -> Result<(Database, bool), OpenError> {
     let (lock, manifest) = Lease::take(&settings.path)?;
-    let sealed = manifest.filter(|manifest| manifest.sealed);
-    let is_first_start = sealed.is_none();
-    let (db, manifest) = match sealed {
-        Some(manifest) => reopen(settings, manifest)?,
-        None => begin(settings)?.seal()?,
-    };
-    let database = serve(settings, lock, db, manifest)?;
-    Ok((database, is_first_start))
+    if let Some(manifest) = manifest.filter(|manifest| manifest.sealed) {
+        let (db, manifest) = reopen(settings, &manifest)?;
+        return Ok((serve(settings, lock, db, manifest)?, false));
+    }
+    Ok((establish(settings, lock, begin(settings)?)?, true))
 }
 
 /// Begins the first database, once more if one was not sealed: nothing was acknowledged of it.
@@ -136,32 +133,34 @@ pub(super) fn begin(settings: &SledSettings) -> Result<Aside<'_>, OpenError> {
     let instance = u128::from_be_bytes(random::bytes(&SystemRandom)?);
     let unsealed = Manifest::unsealed(format!("{instance:032x}"));
     // What stands in the directory is a store from now on, though one that was not completed.
-    unsealed.write(path).map_err(|error| OpenError::io(path, error))?;
+    unsealed.replace(path)?;
     Aside::begin(settings, unsealed)
 }
 
-/// Every later start: the database in the present schema, which counts once its manifest is written.
-pub(super) fn reopen(
+/// Makes the first database the one that counts, with all that was written to it.
+pub(super) fn establish(
     settings: &SledSettings,
-    manifest: Manifest,
-) -> Result<(Db, Manifest), OpenError> {
-    let db = recover::recover(settings, &manifest)?;
-    // sled may shorten the file from now on.
-    let bytes_min = manifest.bytes_min.min(SEGMENT_BYTES);
-    let manifest = Manifest { bytes_min, ..manifest };
-    if manifest.schema == SCHEMA_VERSION {
-        return Ok((db, manifest));
-    }
-    manifest.write(&settings.path).map_err(|error| OpenError::io(&settings.path, error))?;
-    let migrated = migrate(settings, &db, &manifest)?;
-    drop(db);
-    // Its last background task is over before its files go.
-    settled_length(&manifest.directory.file(&settings.path));
-    Ok(migrated)
+    lock: File,
+    aside: Aside<'_>,
+) -> Result<Database, OpenError> {
+    let (db, manifest) = aside.seal()?;
+    manifest.replace(&settings.path)?;
+    serve(settings, lock, db, manifest)
 }
 
-/// Makes `db` the current database, and lets go of any other.
-pub(super) fn serve(
+/// Every later start: the database in the present schema.
+fn reopen(settings: &SledSettings, manifest: &Manifest) -> Result<(Db, Manifest), OpenError> {
+    if manifest.schema == SCHEMA_VERSION {
+        return recover(settings, manifest, Purpose::Serve);
+    }
+    let mut tell = |entries| tracing::info!(entries, "still bringing the database over");
+    let (db, next, _) = rewrite(settings, manifest, &mut tell)?;
+    next.replace(&settings.path)?;
+    Ok((db, next))
+}
+
+/// Serves from `db`, and lets go of what stands beside it.
+fn serve(
     settings: &SledSettings,
     lock: File,
     db: Db,
@@ -170,9 +169,8 @@ pub(super) fn serve(
     let path = settings.path.as_path();
     let directory = manifest.directory;
     let finish = || {
-        manifest.write(path)?;
         directory.remove_others(path)?;
-        recover::tighten(&directory.path(path))?;
+        tighten(&directory.path(path))?;
         let file = File::open(directory.file(path))?;
         let lease = Lease::keep(path.to_owned(), lock, manifest);
         Database::new(db, file, settings.durability, lease)
