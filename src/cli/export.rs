@@ -1,20 +1,17 @@
 //! `keystile export`.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use clap::Args;
 
-use super::output::OutputError;
+use super::progress::Progress;
 use super::reach::{Missing, Reach};
 use super::{Common, output};
-
-/// How often progress is shown.
-const SHOW_EVERY: Duration = Duration::from_millis(200);
+use crate::admin::protocol::DumpEnd;
 
 /// Where to.
 #[derive(Args)]
@@ -29,30 +26,51 @@ pub struct ExportArgs {
 /// With the one line to print; the file is as it was then.
 pub fn run(common: &Common, args: &ExportArgs) -> anyhow::Result<()> {
     let mut reach = Reach::open(common, Missing::Refuse)?;
-    let mut progress = Progress::default();
+    let mut progress = Progress::new("records exported");
+    let mut lines = 0;
+    let mut tell = |text: &str| {
+        lines += text.lines().count() as u64;
+        progress.tell(lines);
+    };
     let file = args.file.as_path();
-    if file == Path::new("-") {
+    let cannot = || format!("cannot write {}", file.display());
+    let end = if file == Path::new("-") {
+        // A reader that goes away early has no whole dump: a failure here, unlike elsewhere.
         let mut out = io::stdout().lock();
-        let (records, sha256) = reach.export(|text| {
-            progress.add(text);
-            Ok(out.write_all(text.as_bytes()).map_err(OutputError::from)?)
+        let end = reach.export(|text| {
+            tell(text);
+            out.write_all(text.as_bytes()).context("cannot write to standard output")
         })?;
-        out.flush().map_err(OutputError::from)?;
-        drop(progress);
+        out.flush().context("cannot write to standard output")?;
+        end
+    } else {
+        let mut aside = Aside::create(file).with_context(cannot)?;
+        let end = reach.export(|text| {
+            tell(text);
+            aside.file.write_all(text.as_bytes()).with_context(cannot)
+        })?;
+        aside.finish(file).with_context(cannot)?;
+        end
+    };
+    drop(progress);
+    conclude(common, file, &end)
+}
+
+/// Says what was exported, where it is in nobody's way.
+fn conclude(common: &Common, file: &Path, end: &DumpEnd) -> anyhow::Result<()> {
+    let DumpEnd { records, left_out, sha256 } = end;
+    if *left_out > 0 {
+        output::say(&format!(
+            "warning: {left_out} records cannot be read and are not in it; stop the server and run \
+             `keystile check`"
+        ));
+    }
+    if file == Path::new("-") {
         output::say(&format!("exported {records} records, sha256 {sha256}"));
         return Ok(());
     }
-    let cannot = || format!("cannot write {}", file.display());
-    let mut aside = Aside::create(file).with_context(cannot)?;
-    let (records, sha256) = reach.export(|text| {
-        progress.add(text);
-        aside.file.write_all(text.as_bytes()).with_context(cannot)
-    })?;
-    aside.finish(file).with_context(cannot)?;
-    drop(progress);
     if common.json {
-        let done = serde_json::json!({ "file": file, "records": records, "sha256": sha256 });
-        return Ok(output::json(&done)?);
+        return Ok(output::json(end)?);
     }
     let file = file.display();
     Ok(output::line(&format!("exported {records} records to {file}, sha256 {sha256}"))?)
@@ -93,32 +111,6 @@ impl Drop for Aside {
         // Should it fail too, the name still says what is left.
         if !self.is_finished {
             fs::remove_file(&self.path).ok();
-        }
-    }
-}
-
-/// How far it has come, on standard error if somebody is looking.
-#[derive(Default)]
-struct Progress {
-    lines: usize,
-    shown: Option<Instant>,
-}
-
-impl Progress {
-    fn add(&mut self, text: &str) {
-        self.lines += text.lines().count();
-        let is_due = self.shown.is_none_or(|shown| shown.elapsed() >= SHOW_EVERY);
-        if is_due && io::stderr().is_terminal() {
-            self.shown = Some(Instant::now());
-            output::show(&format!("{} records", self.lines));
-        }
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        if self.shown.is_some() {
-            output::show("");
         }
     }
 }

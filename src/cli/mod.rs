@@ -7,6 +7,7 @@ pub mod compact;
 pub mod config_check;
 pub mod export;
 pub mod healthcheck;
+pub mod import;
 pub mod openapi;
 pub mod output;
 pub mod progress;
@@ -70,6 +71,8 @@ enum Command {
     Users(users::UsersCommand),
     /// Dump users, posts and audit events, with the server running or not
     Export(export::ExportArgs),
+    /// Load a dump into an empty data directory; the server has to be down
+    Import(import::ImportArgs),
     /// Verify that the data agrees with itself; the server has to be down
     Check,
     /// Rewrite the database without what changes and removals have left in it, with no server running
@@ -97,6 +100,7 @@ pub fn run() -> ExitCode {
         Some(Command::Serve(args)) => serve::run(&common, &args),
         Some(Command::Users(command)) => users::run(&common, command),
         Some(Command::Export(args)) => export::run(&common, &args),
+        Some(Command::Import(args)) => import::run(&common, &args),
         Some(Command::Check) => check::run(&common),
         Some(Command::Compact) => compact::run(&common),
         Some(Command::Config(command)) => config_check::run(&common, &command),

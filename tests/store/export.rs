@@ -19,14 +19,15 @@ const MANY: usize = 2000;
 
 /// What was read, as it is to be understood.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct State {
-    users: BTreeMap<UserId, User>,
-    posts: BTreeMap<PostId, Post>,
-    audit: BTreeMap<EventId, AuditEvent>,
+pub struct State {
+    pub users: BTreeMap<UserId, User>,
+    pub posts: BTreeMap<PostId, Post>,
+    pub audit: BTreeMap<EventId, AuditEvent>,
 }
 
 impl State {
-    fn apply(&mut self, changes: Vec<Change>) {
+    /// Takes what an export has given.
+    pub fn apply(&mut self, changes: Vec<Change>) {
         for change in changes {
             self.apply_one(change);
         }
@@ -47,7 +48,7 @@ impl State {
     }
 
     /// What the store says without an export.
-    async fn listed(store: &AnyStore) -> Self {
+    pub async fn listed(store: &AnyStore) -> Self {
         let users = store.users(String::new(), None, usize::MAX).await.unwrap().items;
         let posts = store.posts(None, usize::MAX).await.unwrap().items;
         let audit = store.audit(None, usize::MAX).await.unwrap();
@@ -74,7 +75,7 @@ async fn do_all<F: Future<Output = ()> + Send + 'static>(steps: impl IntoIterato
 }
 
 /// Many users, each with a post and an event.
-async fn stored_users(store: &AnyStore, make: &Make, prefix: &str) -> Vec<User> {
+pub async fn stored_users(store: &AnyStore, make: &Make, prefix: &str) -> Vec<User> {
     let users: Vec<_> = (0..MANY).map(|number| make.user(&format!("{prefix}{number}"))).collect();
     do_all(users.iter().map(|user| {
         let (store, user) = (Arc::clone(store), user.clone());
@@ -177,7 +178,7 @@ pub async fn what_changes_meanwhile_is_read_out_as_it_is_in_the_end(store: AnySt
 
 /// Makes, changes and deletes users of its own, each change with an event, until told to stop; the events
 /// in order, each with what became of its user.
-async fn churn(
+pub async fn churn(
     store: AnyStore,
     number: u64,
     stop: Arc<AtomicBool>,

@@ -23,6 +23,7 @@ mod sled_churn;
 mod sled_corrupt;
 mod sled_directory;
 mod sled_failure;
+mod sled_import;
 mod sled_kill;
 mod upgrade;
 

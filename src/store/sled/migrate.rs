@@ -16,6 +16,7 @@ use super::lease::sync_directory;
 use super::open::{OpenError, SledSettings};
 use crate::auth::model::post::Post;
 use crate::auth::model::session::Session;
+use crate::auth::model::user::User;
 use crate::clock::Timestamp;
 use crate::store::StoreError;
 use crate::store::codec::{self, SCHEMA_VERSION};
@@ -94,11 +95,13 @@ fn export(old: &Db, schema: u32, to: &Path) -> ::sled::Result<()> {
     Ok(())
 }
 
-/// A post whose author is deleted is gone too, and only still to be swept.
+/// A post whose author is deleted is gone too, and only still to be swept; without a readable one it could not
+/// be loaded.
 fn visible(trees: &Trees, post: Option<Post>) -> ::sled::Result<Option<Post>> {
     let Some(post) = post else { return Ok(None) };
-    let is_visible = trees.of(Table::User).contains_key(post.author.to_bytes())?;
-    Ok(is_visible.then_some(post))
+    let author = post.author.to_bytes();
+    let author = trees.of(Table::User).get(author)?.map(|user| (author.to_vec(), user.to_vec()));
+    Ok(author.and_then(|author| read::<User>(Table::User, author)).map(|_| post))
 }
 
 fn read<T: DeserializeOwned>(table: Table, (key, value): Entry) -> Option<T> {

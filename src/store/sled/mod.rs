@@ -11,6 +11,7 @@ mod database;
 mod directory;
 mod export;
 mod filed;
+mod import;
 mod keys;
 mod lease;
 mod migrate;
@@ -37,6 +38,7 @@ use tokio::sync::{mpsc, watch};
 
 pub use self::check::{Checked, Disagreement};
 pub use self::database::Durability;
+pub use self::import::{ImportError, Load, import};
 pub use self::open::{OpenError, SledSettings};
 pub use self::rewrite::{Compacted, compact};
 

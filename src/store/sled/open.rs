@@ -124,22 +124,20 @@ pub(super) fn open(settings: &SledSettings) -> Result<(Database, bool), OpenErro
     let is_first_start = sealed.is_none();
     let (db, manifest) = match sealed {
         Some(manifest) => reopen(settings, &manifest)?,
-        None => initialise(settings)?,
+        None => begin(settings)?.switch()?,
     };
     let database = serve(settings, lock, db, manifest)?;
     Ok((database, is_first_start))
 }
 
-/// The first start, or one more after a first start that broke off before anything was acknowledged.
-fn initialise(settings: &SledSettings) -> Result<(Db, Manifest), OpenError> {
+/// Begins the first database, once more if one was not sealed: nothing was acknowledged of it.
+pub(super) fn begin(settings: &SledSettings) -> Result<Aside<'_>, OpenError> {
     let path = settings.path.as_path();
     let instance = u128::from_be_bytes(random::bytes(&SystemRandom)?);
     let unsealed = Manifest::unsealed(format!("{instance:032x}"));
     // What stands in the directory is a store from now on, though one that was not completed.
     unsealed.replace(path)?;
-    let (db, manifest) = Aside::begin(settings, unsealed)?.seal()?;
-    manifest.replace(path)?;
-    Ok((db, manifest))
+    Aside::begin(settings, unsealed)
 }
 
 /// Every later start: the database in the present schema.
@@ -154,7 +152,7 @@ fn reopen(settings: &SledSettings, manifest: &Manifest) -> Result<(Db, Manifest)
 }
 
 /// Serves from `db`, and lets go of what stands beside it.
-fn serve(
+pub(super) fn serve(
     settings: &SledSettings,
     lock: File,
     db: Db,
