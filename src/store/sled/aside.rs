@@ -57,7 +57,15 @@ impl<'a> Aside<'a> {
         counted.map_err(|error| OpenError::io(&self.settings.path, error.into()))
     }
 
-    /// Says what it is and makes all of it durable. It becomes the current one when the manifest is written.
+    /// Seals it, and makes it the current one.
+    pub(super) fn switch(self) -> Result<(Db, Manifest), OpenError> {
+        let path = self.settings.path.as_path();
+        let (db, manifest) = self.seal()?;
+        manifest.replace(path)?;
+        Ok((db, manifest))
+    }
+
+    /// Says what it is and makes all of it durable; it is the current one once its manifest is written.
     pub(super) fn seal(self) -> Result<(Db, Manifest), OpenError> {
         let path = self.settings.path.as_path();
         let Self { mut manifest, trees, db, .. } = self;

@@ -120,11 +120,14 @@ fn holder_name(holder: Option<u32>) -> String {
 /// Opens the database; whether this is its first start.
 pub(super) fn open(settings: &SledSettings) -> Result<(Database, bool), OpenError> {
     let (lock, manifest) = Lease::take(&settings.path)?;
-    if let Some(manifest) = manifest.filter(|manifest| manifest.sealed) {
-        let (db, manifest) = reopen(settings, &manifest)?;
-        return Ok((serve(settings, lock, db, manifest)?, false));
-    }
-    Ok((establish(settings, lock, begin(settings)?)?, true))
+    let sealed = manifest.filter(|manifest| manifest.sealed);
+    let is_first_start = sealed.is_none();
+    let (db, manifest) = match sealed {
+        Some(manifest) => reopen(settings, &manifest)?,
+        None => begin(settings)?.switch()?,
+    };
+    let database = serve(settings, lock, db, manifest)?;
+    Ok((database, is_first_start))
 }
 
 /// Begins the first database, once more if one was not sealed: nothing was acknowledged of it.
@@ -135,17 +138,6 @@ pub(super) fn begin(settings: &SledSettings) -> Result<Aside<'_>, OpenError> {
     // What stands in the directory is a store from now on, though one that was not completed.
     unsealed.replace(path)?;
     Aside::begin(settings, unsealed)
-}
-
-/// Makes the first database the one that counts, with all that was written to it.
-pub(super) fn establish(
-    settings: &SledSettings,
-    lock: File,
-    aside: Aside<'_>,
-) -> Result<Database, OpenError> {
-    let (db, manifest) = aside.seal()?;
-    manifest.replace(&settings.path)?;
-    serve(settings, lock, db, manifest)
 }
 
 /// Every later start: the database in the present schema.
@@ -160,7 +152,7 @@ fn reopen(settings: &SledSettings, manifest: &Manifest) -> Result<(Db, Manifest)
 }
 
 /// Serves from `db`, and lets go of what stands beside it.
-fn serve(
+pub(super) fn serve(
     settings: &SledSettings,
     lock: File,
     db: Db,
