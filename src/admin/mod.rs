@@ -10,7 +10,7 @@ pub mod server;
 
 use std::collections::BTreeSet;
 
-use crate::admin::protocol::{Account, NewAccountFields, Refusal, Reply, Request};
+use crate::admin::protocol::{Account, DumpEnd, NewAccountFields, Refusal, Reply, Request};
 use crate::auth::export::{Dump, ExportError, Part};
 use crate::auth::policy::{Acting, Operator};
 use crate::auth::register::NewAccount;
@@ -63,7 +63,9 @@ pub async fn next_reply(dump: &mut Dump) -> Result<Option<Reply>, Refusal> {
     let part = dump.part().await.map_err(not_exported)?;
     Ok(part.map(|part| match part {
         Part::Text(text) => Reply::Dump { text },
-        Part::End(end) => Reply::DumpEnd { records: end.records, sha256: end.sha256 },
+        Part::End { summary, left_out } => {
+            Reply::DumpEnd(DumpEnd { records: summary.records, left_out, sha256: summary.sha256 })
+        }
     }))
 }
 

@@ -92,12 +92,18 @@ pub enum Reply {
         text: String,
     },
     /// The dump is whole.
-    DumpEnd {
-        /// How many records it has.
-        records: u64,
-        /// SHA-256 of all but its last line, in hex.
-        sha256: String,
-    },
+    DumpEnd(DumpEnd),
+}
+
+/// What a dump came to.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct DumpEnd {
+    /// How many records it has.
+    pub records: u64,
+    /// How many records could not be read, and are not in it.
+    pub left_out: u64,
+    /// SHA-256 of all but its last line, in hex.
+    pub sha256: String,
 }
 
 /// Why a command was not carried out: one line for the operator.

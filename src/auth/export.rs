@@ -43,7 +43,12 @@ pub enum Part {
     /// Whole lines.
     Text(String),
     /// The end, after which the dump is whole.
-    End(Summary),
+    End {
+        /// What was written.
+        summary: Summary,
+        /// How many records could not be read, and are not in it.
+        left_out: u64,
+    },
 }
 
 impl Auth {
@@ -89,7 +94,8 @@ impl Dump {
             }
         }
         if self.text.is_empty() {
-            return Ok(self.end.take().map(Part::End));
+            let left_out = self.export.left_out();
+            return Ok(self.end.take().map(|summary| Part::End { summary, left_out }));
         }
         Ok(Some(Part::Text(std::mem::take(&mut self.text))))
     }

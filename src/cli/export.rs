@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::Args;
 
-use super::output::OutputError;
 use super::progress::Progress;
 use super::reach::{Missing, Reach};
 use super::{Common, output};
+use crate::admin::protocol::DumpEnd;
 
 /// Where to.
 #[derive(Args)]
@@ -33,28 +33,44 @@ pub fn run(common: &Common, args: &ExportArgs) -> anyhow::Result<()> {
         progress.tell(lines);
     };
     let file = args.file.as_path();
-    if file == Path::new("-") {
+    let cannot = || format!("cannot write {}", file.display());
+    let end = if file == Path::new("-") {
+        // A reader that goes away early has no whole dump: a failure here, unlike elsewhere.
         let mut out = io::stdout().lock();
-        let (records, sha256) = reach.export(|text| {
+        let end = reach.export(|text| {
             tell(text);
-            Ok(out.write_all(text.as_bytes()).map_err(OutputError::from)?)
+            out.write_all(text.as_bytes()).context("cannot write to standard output")
         })?;
-        out.flush().map_err(OutputError::from)?;
-        drop(progress);
+        out.flush().context("cannot write to standard output")?;
+        end
+    } else {
+        let mut aside = Aside::create(file).with_context(cannot)?;
+        let end = reach.export(|text| {
+            tell(text);
+            aside.file.write_all(text.as_bytes()).with_context(cannot)
+        })?;
+        aside.finish(file).with_context(cannot)?;
+        end
+    };
+    drop(progress);
+    conclude(common, file, &end)
+}
+
+/// Says what was exported, where it is in nobody's way.
+fn conclude(common: &Common, file: &Path, end: &DumpEnd) -> anyhow::Result<()> {
+    let DumpEnd { records, left_out, sha256 } = end;
+    if *left_out > 0 {
+        output::say(&format!(
+            "warning: {left_out} records cannot be read and are not in it; stop the server and run \
+             `keystile check`"
+        ));
+    }
+    if file == Path::new("-") {
         output::say(&format!("exported {records} records, sha256 {sha256}"));
         return Ok(());
     }
-    let cannot = || format!("cannot write {}", file.display());
-    let mut aside = Aside::create(file).with_context(cannot)?;
-    let (records, sha256) = reach.export(|text| {
-        tell(text);
-        aside.file.write_all(text.as_bytes()).with_context(cannot)
-    })?;
-    aside.finish(file).with_context(cannot)?;
-    drop(progress);
     if common.json {
-        let done = serde_json::json!({ "file": file, "records": records, "sha256": sha256 });
-        return Ok(output::json(&done)?);
+        return Ok(output::json(end)?);
     }
     let file = file.display();
     Ok(output::line(&format!("exported {records} records to {file}, sha256 {sha256}"))?)

@@ -9,7 +9,7 @@ use tokio::runtime::{self, Runtime};
 
 use super::{Common, load_config, output};
 use crate::admin::client::Client;
-use crate::admin::protocol::{Reply, Request};
+use crate::admin::protocol::{DumpEnd, Reply, Request};
 use crate::admin::{Answer, next_reply, perform};
 use crate::app::domain::{self, ClockRule, Domain};
 use crate::auth::policy::Operator;
@@ -86,15 +86,14 @@ impl Reach {
         Ok(answer?)
     }
 
-    /// Has a dump made, and gives its text on piece by piece. Returns how many records it has, and their
-    /// checksum.
+    /// Has a dump made, and gives its text on piece by piece.
     ///
     /// # Errors
     /// When it is refused or breaks off, or `take` fails.
     pub fn export(
         &mut self,
         mut take: impl FnMut(&str) -> anyhow::Result<()>,
-    ) -> anyhow::Result<(u64, String)> {
+    ) -> anyhow::Result<DumpEnd> {
         match self {
             Self::Running(client) => {
                 let mut reply = client.call(&Request::Export).context(SILENT)??;
@@ -128,10 +127,10 @@ pub const UNEXPECTED: &str = "the server answered something else; is it of anoth
 fn end_or_take(
     reply: Reply,
     take: &mut impl FnMut(&str) -> anyhow::Result<()>,
-) -> anyhow::Result<Option<(u64, String)>> {
+) -> anyhow::Result<Option<DumpEnd>> {
     match reply {
         Reply::Dump { text } => take(&text).map(|()| None),
-        Reply::DumpEnd { records, sha256 } => Ok(Some((records, sha256))),
+        Reply::DumpEnd(end) => Ok(Some(end)),
         _ => bail!(UNEXPECTED),
     }
 }

@@ -1,8 +1,18 @@
 //! `keystile export` and what becomes of it, with a server and without.
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::Stdio;
 
+use keystile::auth::model::id::UserId;
+use keystile::auth::model::user::{PasswordHash, User};
+use keystile::auth::model::username::{NamePolicy, Username};
+use keystile::clock::Timestamp;
+use keystile::random::SeededRandom;
+use keystile::store::dump::{Change, Writer};
 use serde_json::Value;
 
 use crate::PASSWORD;
@@ -22,12 +32,12 @@ fn used() -> Workplace {
 }
 
 /// The lines of a dump.
-fn lines(text: &str) -> Vec<Value> {
+pub fn lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 /// The members of all lines of one kind.
-fn all<'a>(lines: &'a [Value], kind: &str) -> Vec<&'a Value> {
+pub fn all<'a>(lines: &'a [Value], kind: &str) -> Vec<&'a Value> {
     lines.iter().filter_map(|line| line.get(kind)).collect()
 }
 
@@ -81,6 +91,53 @@ fn the_data_is_exported_without_a_server() {
 }
 
 #[test]
+fn what_cannot_be_read_is_told_of() {
+    let workplace = used();
+    let db = sled::open(workplace.data().join("db")).unwrap();
+    let users = db.open_tree("user").unwrap();
+    let (first, _) = users.first().unwrap().unwrap();
+    users.insert(first, b"garbage").unwrap();
+    db.flush().unwrap();
+    drop((users, db));
+    let done = workplace.run(&["export", "dump.jsonl", "--json"]);
+    assert!(done.stderr.contains("warning: 1 records cannot be read"), "{done:?}");
+    let done: Value = serde_json::from_str(done.output()).unwrap();
+    assert_eq!(done["left_out"], 1);
+}
+
+#[test]
+fn a_reader_that_goes_away_has_no_dump() {
+    let workplace = used();
+    let mut command = workplace.command(&["export", "-"]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    drop(child.stdout.take());
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+}
+
+#[test]
+fn an_operator_who_does_not_read_on_hinders_nobody() {
+    let workplace = Workplace::new();
+    // More than a socket holds for a reader who does not come.
+    workplace.write("many.jsonl", &many_users(3000));
+    workplace.run(&["import", "many.jsonl"]).output();
+    let server = workplace.serve();
+    let ask = || {
+        let mut operator = UnixStream::connect(workplace.data().join("admin.sock")).unwrap();
+        operator.write_all(b"{\"command\":\"export\"}\n").unwrap();
+        operator
+    };
+    let (silent, gone) = (ask(), ask());
+    drop(gone);
+    server.client().register("carol", PASSWORD);
+    let dump = workplace.run(&["export", "-"]);
+    assert!(dump.output().contains("\"carol\""));
+    server.stop();
+    drop(silent);
+}
+
+#[test]
 fn there_has_to_be_data_to_export() {
     let workplace = Workplace::new();
     let refused = workplace.run(&["export", "dump.jsonl"]);
@@ -131,6 +188,98 @@ fn an_import_brings_the_users_back_and_no_token() {
             "{events:?}"
         );
     }
+}
+
+/// Of format 1: `alice` is an administrator, `bob` has a post and a hash of other parameters, `carol` is
+/// disabled, `dave` deleted, `erin` has a bcrypt hash.
+const OF_FORMAT_1: &str = include_str!("../store/data/dump-1.jsonl");
+
+#[test]
+fn a_dump_of_the_first_format_is_loaded_and_its_users_log_in() {
+    let workplace = Workplace::new();
+    workplace.write("dump.jsonl", OF_FORMAT_1);
+    let done = workplace.run(&["import", "dump.jsonl"]);
+    assert!(done.output().starts_with("imported 4 users and 1 posts into data"), "{done:?}");
+    workplace.run(&["check"]).output();
+    let (loaded, before) = (workplace.run(&["export", "-"]), lines(OF_FORMAT_1));
+    let loaded = lines(loaded.output());
+    for kind in ["user", "post"] {
+        assert_eq!(all(&loaded, kind), all(&before, kind));
+    }
+    let events = all(&before, "audit");
+    assert_eq!(all(&loaded, "audit")[..events.len()], events);
+
+    let server = workplace.serve();
+    let client = server.client();
+    let admin = client.login("alice", PASSWORD);
+    client.get("/admin").bearer(&admin.access).send().expect(200);
+    client.login("bob", PASSWORD);
+    client.login("erin", "correct horse");
+    for nobody in ["carol", "dave"] {
+        client.post("/token").form(&[("username", nobody), ("password", PASSWORD)]).expect(400);
+    }
+    let post = all(&before, "post")[0];
+    let path = format!("/posts/{}", post["id"].as_str().unwrap());
+    assert_eq!(client.get(&path).send().expect(200)["content"], post["content"]);
+}
+
+/// Whether an import into this directory has come so far.
+type Moment = fn(&Path) -> bool;
+
+const MOMENTS: [Moment; 5] = [
+    |data| data.exists(),
+    |data| data.join("manifest.json").exists(),
+    |data| data.join("db/db").exists(),
+    |data| fs::metadata(data.join("db/db")).is_ok_and(|file| file.len() > 512 * 1024),
+    |data| fs::read_to_string(data.join("manifest.json")).is_ok_and(|it| it.contains("d\":true")),
+];
+
+#[test]
+fn an_import_that_is_killed_is_nothing_or_complete_and_can_be_done_again() {
+    let workplace = Workplace::new();
+    workplace.write("dump.jsonl", &many_users(3000));
+    for (index, moment) in MOMENTS.into_iter().enumerate() {
+        let name = format!("data{index}");
+        let data = workplace.path(&name);
+        let arguments = ["import", "dump.jsonl", "--data", &name];
+        let mut import = workplace.command(&arguments);
+        let mut import = import.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        while !moment(&data) && import.try_wait().unwrap().is_none() {
+            std::thread::yield_now();
+        }
+        import.kill().unwrap();
+        import.wait().unwrap();
+        let again = workplace.run(&arguments);
+        if again.status != Some(0) {
+            assert!(again.complaint().contains("holds data already"), "{index}: {again:?}");
+        }
+        let counts = workplace.run(&["check", "--json", "--data", &name]);
+        let counts: Value = serde_json::from_str(counts.output()).unwrap();
+        assert_eq!(counts["user"], 3000, "{index}");
+    }
+}
+
+/// A dump of so many users.
+pub fn many_users(count: u64) -> String {
+    let (mut text, random) = (String::new(), SeededRandom::new(1));
+    let now = Timestamp::from_secs(1_800_000_000);
+    let mut writer = Writer::begin(now, &mut text).unwrap();
+    for number in 0..count {
+        let user = User {
+            id: UserId::new(now, &random).unwrap(),
+            username: Username::parse(&format!("user{number}"), NamePolicy::Ascii).unwrap(),
+            email: None,
+            full_name: None,
+            disabled: false,
+            roles: ["user".to_owned()].into(),
+            password_hash: PasswordHash::new("none".to_owned()),
+            epoch: 0,
+            created_at: now,
+        };
+        writer.write(&Change::User(user), &mut text).unwrap();
+    }
+    writer.finish(&mut text).unwrap();
+    text
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod connections;
 mod directory;
 mod disk;
 mod dump;
+mod dump_under_load;
 mod operator;
 mod restart;
 mod signals;

@@ -72,8 +72,12 @@ pub trait Export: Send {
     /// counts, and all of them together are the state as of the last call that gave any.
     ///
     /// # Errors
-    /// When the store fails or a record cannot be read; it cannot go on then.
+    /// When the store fails; it cannot go on then.
     async fn next(&mut self) -> Result<Option<Vec<Change>>>;
+
+    /// How many records were left out until now because they cannot be read: one bad record must not deny
+    /// all the others.
+    fn left_out(&self) -> u64;
 }
 
 /// A line of a dump.

@@ -13,10 +13,12 @@ use tokio::sync::mpsc::WeakSender;
 
 use super::DEADLINE;
 use super::keys::{Range, Table};
+use super::read::skip_corrupt;
 use super::staged::Staged;
 use super::writer::{self, Command};
 use crate::auth::model::id::{EventId, PostId, UserId};
 use crate::auth::model::post::Post;
+use crate::auth::model::user::User;
 use crate::store::dump::{Change, Export, Key};
 use crate::store::{Result, StoreError, codec};
 
@@ -80,9 +82,17 @@ const fn next_table(table: Table) -> Option<Table> {
     }
 }
 
-/// Reads on; whether that was the last of it.
-fn step(staged: &Staged<'_>, journal: &mut Journal) -> Result<(Vec<Change>, bool)> {
-    let mut changes = Vec::new();
+/// What a step has read.
+#[derive(Default)]
+struct Step {
+    changes: Vec<Change>,
+    left_out: u64,
+    is_last: bool,
+}
+
+/// Reads on.
+fn step(staged: &Staged<'_>, journal: &mut Journal) -> Result<Step> {
+    let mut step = Step::default();
     let mut left = STEP_MAX;
     while let Some((table, from)) = journal.unread.take() {
         let entries = staged.scan(table, &Range::starting(from), left)?;
@@ -92,7 +102,8 @@ fn step(staged: &Staged<'_>, journal: &mut Journal) -> Result<(Vec<Change>, bool
         };
         left -= entries.len();
         for (key, value) in entries {
-            changes.extend(stored(staged, table, &key, &value)?);
+            let found = step.readable(stored(staged, table, &key, &value))?;
+            step.changes.extend(found);
         }
         if left == 0 {
             break;
@@ -102,21 +113,33 @@ fn step(staged: &Staged<'_>, journal: &mut Journal) -> Result<(Vec<Change>, bool
         && let Some((table, key)) = journal.changed.pop_first()
     {
         left -= 1;
-        let found = staged.get(table, &key)?;
-        let found = found.map(|value| stored(staged, table, &key, &value)).transpose()?.flatten();
-        changes.push(found.map_or_else(|| removed(table, &key), Ok)?);
+        let found = match staged.get(table, &key)? {
+            Some(value) => step.readable(stored(staged, table, &key, &value))?,
+            None => None,
+        };
+        step.changes.push(found.map_or_else(|| removed(table, &key), Ok)?);
     }
-    Ok((changes, journal.unread.is_none() && journal.changed.is_empty()))
+    step.is_last = journal.unread.is_none() && journal.changed.is_empty();
+    Ok(step)
 }
 
-/// The record; a post whose author is gone is gone too, and only still to be swept.
+impl Step {
+    /// What was found, nothing if it is corrupt.
+    fn readable(&mut self, found: Result<Option<Change>>) -> Result<Option<Change>> {
+        self.left_out += u64::from(matches!(found, Err(StoreError::Corrupt { .. })));
+        skip_corrupt(found)
+    }
+}
+
+/// The record; a post whose author is gone is gone too, and only still to be swept. Without a readable one
+/// it could not be loaded.
 fn stored(staged: &Staged<'_>, table: Table, key: &[u8], value: &[u8]) -> Result<Option<Change>> {
     Ok(match table {
         Table::User => Some(Change::User(codec::decode(table.name(), key, value)?)),
         Table::Post => {
             let post: Post = codec::decode(table.name(), key, value)?;
-            let is_visible = staged.contains(Table::User, &post.author.to_bytes())?;
-            is_visible.then_some(Change::Post(post))
+            let author: Option<User> = staged.record(Table::User, &post.author.to_bytes())?;
+            author.map(|_| Change::Post(post))
         }
         _ => Some(Change::Audit(codec::decode(table.name(), key, value)?)),
     })
@@ -137,13 +160,14 @@ pub(super) struct SledExport {
     queue: WeakSender<Command>,
     /// None while a step is waited for, and so for good when that is given up or fails: its records are lost.
     journal: Option<Arc<Mutex<Journal>>>,
+    left_out: u64,
     is_over: bool,
 }
 
 impl SledExport {
     /// A reader whose journal is followed.
     pub(super) const fn new(queue: WeakSender<Command>, journal: Arc<Mutex<Journal>>) -> Self {
-        Self { queue, journal: Some(journal), is_over: false }
+        Self { queue, journal: Some(journal), left_out: 0, is_over: false }
     }
 }
 
@@ -163,9 +187,14 @@ impl Export for SledExport {
             step(staged, &mut read.lock().unwrap_or_else(PoisonError::into_inner))
         });
         place.send(Command::Run(job));
-        let (changes, is_over) = writer::answer(answer, DEADLINE).await?;
+        let step: Step = writer::answer(answer, DEADLINE).await?;
         self.journal = Some(journal);
-        self.is_over = is_over;
-        Ok(Some(changes))
+        self.left_out += step.left_out;
+        self.is_over = step.is_last;
+        Ok(Some(step.changes))
+    }
+
+    fn left_out(&self) -> u64 {
+        self.left_out
     }
 }

@@ -78,7 +78,7 @@ pub fn import<R: BufRead>(
         write(&aside, &Change::Audit(event))?;
     }
     put(&aside, Table::Meta, meta::SIGNING_KEYS.to_vec(), &SigningKeys { version: 1, keys })?;
-    let (db, manifest) = open::complete(settings, aside)?;
+    let (db, manifest) = aside.switch()?;
     open::serve(settings, lock, db, manifest)?.finish();
     Ok(())
 }

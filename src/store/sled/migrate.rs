@@ -1,5 +1,5 @@
-//! From the form in which an older release wrote to the present one: a dump of what was there, and then each
-//! record as it is written now. The rewriting and the switch are the same for all versions.
+//! From the form in which an older release wrote to the present one: a dump of what was there, and each entry
+//! as it is written now. Rewriting and switching are not its own.
 
 use std::fs::{self, OpenOptions};
 use std::io::{BufWriter, Write};
@@ -12,36 +12,49 @@ use serde::de::DeserializeOwned;
 use super::database::{Entry, Trees};
 use super::filed::Filed;
 use super::keys::{Table, meta};
-use super::lease::{Manifest, sync_directory};
+use super::lease::sync_directory;
 use super::open::{OpenError, SledSettings};
-use super::rewrite::rewrite;
 use crate::auth::model::post::Post;
 use crate::auth::model::session::Session;
+use crate::auth::model::user::User;
 use crate::clock::Timestamp;
 use crate::store::StoreError;
 use crate::store::codec::{self, SCHEMA_VERSION};
 use crate::store::dump::{Change, Writer};
 
-/// Brings the database that `manifest` tells of to the present schema, in one aside. The old one counts
-/// until the new one's manifest is written: broken off anywhere, it starts over.
-pub(super) fn migrate(
-    settings: &SledSettings,
-    old: &Db,
-    manifest: &Manifest,
-) -> Result<(Db, Manifest), OpenError> {
-    let (from, to) = (manifest.schema, SCHEMA_VERSION);
-    let dump = settings.path.join(format!("before-schema-{to}.jsonl"));
-    tracing::warn!(from, to, dump = %dump.display(), "bringing the database to this release's schema");
-    let io = |error: ::sled::Error| OpenError::io(&dump, error.into());
+/// What is done before a database of an older `schema` is rewritten: a dump of it, in case of need.
+pub(super) fn prepare(settings: &SledSettings, old: &Db, schema: u32) -> Result<(), OpenError> {
+    if schema == SCHEMA_VERSION {
+        return Ok(());
+    }
+    let dump = settings.path.join(format!("before-schema-{SCHEMA_VERSION}.jsonl"));
+    tracing::warn!(
+        from = schema,
+        to = SCHEMA_VERSION,
+        dump = %dump.display(),
+        "the database is brought to the schema of this release, and a dump of it as it was is kept"
+    );
     let partial = dump.with_extension("jsonl.partial");
-    export(old, from, &partial).map_err(io)?;
+    export(old, schema, &partial).map_err(|error| OpenError::io(&dump, error.into()))?;
     let publish = fs::rename(&partial, &dump).and_then(|()| sync_directory(&settings.path));
-    publish.map_err(|error| OpenError::io(&dump, error))?;
+    publish.map_err(|error| OpenError::io(&dump, error))
+}
 
-    let mut tell = |entries| tracing::info!(entries, "still bringing the database over");
-    let (new, next, entries) = rewrite(settings, old, manifest, &mut convert, &mut tell)?;
-    tracing::info!(entries, "the database has the schema of this release");
-    Ok((new, next))
+/// An entry of `schema` as it is written now. From 1 to 2: a session says where its expiry entry stands,
+/// which was at its deadline always.
+///
+/// One that cannot be read stays as it is, to be denied and swept as it was.
+pub(super) fn convert(schema: u32, table: Table, (key, value): Entry) -> Entry {
+    if schema == SCHEMA_VERSION || table != Table::Session {
+        return (key, value);
+    }
+    match filed(&key, &value) {
+        Ok(value) => (key, value),
+        Err(error) => {
+            tracing::error!(%error, "a record cannot be brought over");
+            (key, value)
+        }
+    }
 }
 
 /// Dumps users, posts and audit events, as they were at the last heartbeat or a little later. What cannot be
@@ -82,33 +95,19 @@ fn export(old: &Db, schema: u32, to: &Path) -> ::sled::Result<()> {
     Ok(())
 }
 
-/// A post whose author is deleted is gone too, and only still to be swept.
+/// A post whose author is deleted is gone too, and only still to be swept; without a readable one it could not
+/// be loaded.
 fn visible(trees: &Trees, post: Option<Post>) -> ::sled::Result<Option<Post>> {
     let Some(post) = post else { return Ok(None) };
-    let is_visible = trees.of(Table::User).contains_key(post.author.to_bytes())?;
-    Ok(is_visible.then_some(post))
+    let author = post.author.to_bytes();
+    let author = trees.of(Table::User).get(author)?.map(|user| (author.to_vec(), user.to_vec()));
+    Ok(author.and_then(|author| read::<User>(Table::User, author)).map(|_| post))
 }
 
 fn read<T: DeserializeOwned>(table: Table, (key, value): Entry) -> Option<T> {
     codec::decode(table.name(), &key, &value)
         .inspect_err(|error| tracing::error!(%error, "it is not in the dump"))
         .ok()
-}
-
-/// From schema 1 to 2: a session says where its expiry entry stands, which was at its deadline always.
-///
-/// One that cannot be read stays as it is, to be denied and swept as it was.
-fn convert(table: Table, (key, value): Entry) -> Entry {
-    if table != Table::Session {
-        return (key, value);
-    }
-    match filed(&key, &value) {
-        Ok(value) => (key, value),
-        Err(error) => {
-            tracing::error!(%error, "a record cannot be brought over");
-            (key, value)
-        }
-    }
 }
 
 fn filed(key: &[u8], value: &[u8]) -> Result<Vec<u8>, StoreError> {

@@ -9,9 +9,9 @@ use ::sled::Db;
 
 use super::aside::Aside;
 use super::database::{Database, Durability};
-use super::lease::{Lease, Manifest, settled_length};
-use super::migrate::migrate;
-use super::recover::{self, SEGMENT_BYTES};
+use super::lease::{Lease, Manifest};
+use super::recover::{Purpose, recover, tighten};
+use super::rewrite::rewrite;
 use crate::random::{self, SystemRandom};
 use crate::store::codec::SCHEMA_VERSION;
 
@@ -124,7 +124,7 @@ pub(super) fn open(settings: &SledSettings) -> Result<(Database, bool), OpenErro
     let is_first_start = sealed.is_none();
     let (db, manifest) = match sealed {
         Some(manifest) => reopen(settings, &manifest)?,
-        None => complete(settings, begin(settings)?)?,
+        None => begin(settings)?.switch()?,
     };
     let database = serve(settings, lock, db, manifest)?;
     Ok((database, is_first_start))
@@ -140,41 +140,15 @@ pub(super) fn begin(settings: &SledSettings) -> Result<Aside<'_>, OpenError> {
     Aside::begin(settings, unsealed)
 }
 
-/// Ends what was begun: from here on there is a database.
-pub(super) fn complete(
-    settings: &SledSettings,
-    aside: Aside<'_>,
-) -> Result<(Db, Manifest), OpenError> {
-    let (db, manifest) = aside.seal()?;
-    manifest.replace(&settings.path)?;
-    Ok((db, manifest))
-}
-
 /// Every later start: the database in the present schema.
-pub(super) fn reopen(
-    settings: &SledSettings,
-    manifest: &Manifest,
-) -> Result<(Db, Manifest), OpenError> {
-    let path = settings.path.as_path();
-    recover::inspect(path, manifest)?;
-    // sled may shorten the file as soon as it has it, and a kill must not make that look like a loss.
-    let loosened =
-        Manifest { bytes_min: manifest.bytes_min.min(SEGMENT_BYTES), ..manifest.clone() };
-    loosened.replace(path)?;
-    let recovered = recover::recover(settings, &loosened);
-    if recovered.is_err() {
-        manifest.replace(path)?;
+fn reopen(settings: &SledSettings, manifest: &Manifest) -> Result<(Db, Manifest), OpenError> {
+    if manifest.schema == SCHEMA_VERSION {
+        return recover(settings, manifest, Purpose::Serve);
     }
-    let db = recovered?;
-    if loosened.schema == SCHEMA_VERSION {
-        return Ok((db, loosened));
-    }
-    let (migrated, next) = migrate(settings, &db, &loosened)?;
-    drop(db);
-    next.replace(path)?;
-    // Its last background task is over before its files go.
-    settled_length(&loosened.directory.file(path));
-    Ok((migrated, next))
+    let mut tell = |entries| tracing::info!(entries, "still bringing the database over");
+    let (db, next, _) = rewrite(settings, manifest, &mut tell)?;
+    next.replace(&settings.path)?;
+    Ok((db, next))
 }
 
 /// Serves from `db`, and lets go of what stands beside it.
@@ -188,7 +162,7 @@ pub(super) fn serve(
     let directory = manifest.directory;
     let finish = || {
         directory.remove_others(path)?;
-        recover::tighten(&directory.path(path))?;
+        tighten(&directory.path(path))?;
         let file = File::open(directory.file(path))?;
         let lease = Lease::keep(path.to_owned(), lock, manifest);
         Database::new(db, file, settings.durability, lease)

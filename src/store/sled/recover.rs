@@ -35,20 +35,48 @@ pub(super) struct Sentinel {
     pub(super) schema: u32,
 }
 
-/// Opens the database that `manifest` tells of, whose files were inspected.
-pub(super) fn recover(settings: &SledSettings, manifest: &Manifest) -> Result<Db, OpenError> {
+/// What a database is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To be written to: sled collects its garbage.
+    Serve,
+    /// To be read once: that would be in vain.
+    Copy,
+}
+
+/// Opens the database that `manifest` tells of; that, as it has to stand while the database is open, comes
+/// with it. Nothing is changed if it is refused.
+pub(super) fn recover(
+    settings: &SledSettings,
+    manifest: &Manifest,
+    purpose: Purpose,
+) -> Result<(Db, Manifest), OpenError> {
     let path = settings.path.as_path();
-    let db = replay(settings, &manifest.directory.path(path))?;
-    verify(path, &db, manifest)?;
-    Ok(db)
+    inspect(path, manifest)?;
+    // sled may shorten the file as soon as it has it, and a kill must not make that look like a loss.
+    let loosened =
+        Manifest { bytes_min: manifest.bytes_min.min(SEGMENT_BYTES), ..manifest.clone() };
+    loosened.replace(path)?;
+    let opened = replay(settings, &manifest.directory.path(path), purpose).and_then(|db| {
+        verify(path, &db, manifest)?;
+        Ok(db)
+    });
+    if opened.is_err() {
+        manifest.replace(path)?;
+    }
+    Ok((opened?, loosened))
 }
 
 /// Opens sled in `directory`, where it makes a database if there is none.
-pub(super) fn start(settings: &SledSettings, directory: &Path) -> Result<Db, StartFailure> {
+pub(super) fn start(
+    settings: &SledSettings,
+    directory: &Path,
+    purpose: Purpose,
+) -> Result<Db, StartFailure> {
     let config = ::sled::Config::new()
         .path(directory)
         .cache_capacity(settings.cache_bytes)
-        .flush_every_ms(Some(FLUSH_EVERY_MS));
+        .flush_every_ms((purpose == Purpose::Serve).then_some(FLUSH_EVERY_MS));
     match catch_unwind(AssertUnwindSafe(|| config.open())) {
         Ok(opened) => opened.map_err(StartFailure::Sled),
         Err(_) => Err(StartFailure::Panic),
@@ -88,7 +116,7 @@ pub(super) fn tighten(directory: &Path) -> io::Result<()> {
 }
 
 /// Looks at the files only, before anything is touched: what is missing or too short here would come up empty.
-pub(super) fn inspect(path: &Path, manifest: &Manifest) -> Result<(), OpenError> {
+fn inspect(path: &Path, manifest: &Manifest) -> Result<(), OpenError> {
     let name = manifest.directory;
     for part in ["conf", "db"] {
         if !name.path(path).join(part).is_file() {
@@ -145,13 +173,13 @@ fn verify(path: &Path, db: &Db, manifest: &Manifest) -> Result<(), OpenError> {
 }
 
 /// Opens sled; a snapshot that a killed start has left is dropped, and one that is bad is done without.
-fn replay(settings: &SledSettings, directory: &Path) -> Result<Db, OpenError> {
+fn replay(settings: &SledSettings, directory: &Path, purpose: Purpose) -> Result<Db, OpenError> {
     let path = settings.path.as_path();
     let io = |error| OpenError::io(path, error);
     for unfinished in snapshots(directory).map_err(io)?.iter().filter(|name| is_unfinished(name)) {
         fs::remove_file(unfinished).map_err(io)?;
     }
-    let failure = match start(settings, directory) {
+    let failure = match start(settings, directory, purpose) {
         Ok(db) => return Ok(db),
         Err(failure) => failure,
     };
@@ -169,7 +197,7 @@ fn replay(settings: &SledSettings, directory: &Path) -> Result<Db, OpenError> {
         tracing::error!(snapshot = %from.display(), to = %to.display(), "moved a bad snapshot aside");
         fs::rename(from, to).map_err(io)?;
     }
-    start(settings, directory).map_err(|failure| {
+    start(settings, directory, purpose).map_err(|failure| {
         for (from, to) in &aside {
             if let Err(error) = fs::rename(to, from) {
                 tracing::error!(%error, snapshot = %to.display(), "a snapshot stays moved aside");
