@@ -63,21 +63,16 @@ fn measure(plan: &Plan, runtime: &Runtime, directory: &Path) -> Result<Found> {
     let supply = Arc::new(Supply::new(signer, logins));
     let disk_filled_mb = disk_mb(directory)?;
 
-    progress("a check of every session that lives, in random order")?;
-    let (served, _) = open(plan, runtime, directory, NO_SWEEP)?;
+    progress("a check of every session that lives, in random order, and a kill under load")?;
+    let (mut served, open_first) = open(plan, runtime, directory, NO_SWEEP)?;
     let rss_opened_mb = served.process.memory("VmRSS")?;
     let mut clients: Vec<_> = supply.all_checks(CONNECTIONS)?.into_iter().map(Once::new).collect();
     let checks = Times::new(runtime.block_on(drive(served.address, &mut clients, LONG))?);
     let rss_checked_mb = served.process.memory("VmRSS")?;
-    let mut peak_mb = served.process.memory("VmHWM")?;
-    let stop_took = stop(served)?;
-
-    progress("reopening after an orderly stop, and after a kill under load")?;
-    let (mut served, reopen_stopped) = open(plan, runtime, directory, NO_SWEEP)?;
-    peak_mb = peak_mb.max(runtime.block_on(kill_under_load(&mut served, &supply))?);
-    let (served, reopen_killed) = open(plan, runtime, directory, BEFORE_SWEEP)?;
+    let peak_before_mb = runtime.block_on(kill_under_load(&mut served, &supply))?;
 
     progress("traffic, and the sweep of the expired half under it")?;
+    let (served, open_killed) = open(plan, runtime, directory, BEFORE_SWEEP)?;
     let ended = Arc::new(AtomicBool::new(false));
     let (samples, (looks, sweep)) = runtime.block_on(async {
         tokio::try_join!(
@@ -86,7 +81,9 @@ fn measure(plan: &Plan, runtime: &Runtime, directory: &Path) -> Result<Found> {
         )
     })?;
     let rss_end_mb = served.process.memory("VmRSS")?;
-    peak_mb = peak_mb.max(served.process.memory("VmHWM")?);
+    let peak_mb = peak_before_mb.max(served.process.memory("VmHWM")?);
+    let stop_took = stop(served)?;
+    let (served, open_swept) = open(plan, runtime, directory, NO_SWEEP)?;
     stop(served)?;
     let disk_swept_mb = disk_mb(directory)?;
     let compacted = compacted(plan, runtime, directory)?;
@@ -98,9 +95,10 @@ fn measure(plan: &Plan, runtime: &Runtime, directory: &Path) -> Result<Found> {
         rss_opened_mb,
         checks,
         rss_checked_mb,
+        open_first,
+        open_killed,
+        open_swept,
         stop_took,
-        reopen_stopped,
-        reopen_killed,
         swept: Swept { samples, looks, sweep },
         rss_end_mb,
         peak_mb,
@@ -157,9 +155,9 @@ fn compacted(plan: &Plan, runtime: &Runtime, directory: &Path) -> Result<Option<
     progress("compacting")?;
     let Some(took) = compact(plan, directory)? else { return Ok(None) };
     let disk_mb = disk_mb(directory)?;
-    let (served, reopen) = open(plan, runtime, directory, NO_SWEEP)?;
+    let (served, open) = open(plan, runtime, directory, NO_SWEEP)?;
     stop(served)?;
-    Ok(Some(Compacted { took, disk_mb, reopen }))
+    Ok(Some(Compacted { took, disk_mb, open }))
 }
 
 /// `count` with its thousands apart.

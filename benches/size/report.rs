@@ -35,12 +35,14 @@ pub struct Found {
     pub checks: Times,
     /// Memory after that.
     pub rss_checked_mb: f64,
-    /// An orderly stop.
+    /// Opening what has just been written and closed in good order.
+    pub open_first: Duration,
+    /// Opening after a kill under load, every session having been touched.
+    pub open_killed: Duration,
+    /// Opening what the sweep has left, after an orderly stop.
+    pub open_swept: Duration,
+    /// That stop.
     pub stop_took: Duration,
-    /// Opening after it.
-    pub reopen_stopped: Duration,
-    /// Opening after a kill under load.
-    pub reopen_killed: Duration,
     /// The sweep.
     pub swept: Swept,
     /// Memory at the end of the traffic.
@@ -70,7 +72,7 @@ pub struct Compacted {
     /// What it left on disk.
     pub disk_mb: f64,
     /// Opening after it.
-    pub reopen: Duration,
+    pub open: Duration,
 }
 
 /// Tells all of it.
@@ -130,9 +132,10 @@ resident, with the default cache of 32 MiB.";
     let checks = &found.checks;
     row("writing the sessions, through the store's steps", figure(rate, "per s"));
     row("disk, all of them", figure(found.disk_filled_mb, "MB"));
-    row("orderly stop", seconds(found.stop_took));
-    row("open after an orderly stop", seconds(found.reopen_stopped));
-    row("open after kill -9 under load", seconds(found.reopen_killed));
+    row("open, all just written and closed", seconds(found.open_first));
+    row("open after kill -9 under load", seconds(found.open_killed));
+    row("orderly stop, the expired half swept", seconds(found.stop_took));
+    row("open after that", seconds(found.open_swept));
     row("memory, just opened", figure(found.rss_opened_mb, "MB"));
     row("memory, after a check of every session", figure(found.rss_checked_mb, "MB"));
     row("memory, at the end of the traffic", figure(found.rss_end_mb, "MB"));
@@ -144,7 +147,7 @@ resident, with the default cache of 32 MiB.";
     if let Some(compacted) = &found.compacted {
         row("`keystile compact`", seconds(compacted.took));
         row("disk, compacted", figure(compacted.disk_mb, "MB"));
-        row("open after that", seconds(compacted.reopen));
+        row("open after that", seconds(compacted.open));
     }
     table
 }
@@ -178,12 +181,13 @@ fn sweep_table(swept: &Swept) -> Table {
 
 fn goals(run: &mut Run, found: &Found) {
     let Swept { samples, looks, sweep } = &found.swept;
-    let reopen = found.reopen_stopped.max(found.reopen_killed).as_secs_f64();
+    let opens = [found.open_first, found.open_killed, found.open_swept];
+    let reopen = opens.into_iter().max().unwrap_or_default().as_secs_f64();
     let check_p99 = found.checks.quantile(990);
     let sessions = &run.title;
     let mut goals = vec![
         Goal::at_most(&format!("{sessions}: RSS at most"), found.peak_mb, RSS_MB_MAX, "MB"),
-        Goal::at_most(&format!("{sessions}: reopen"), reopen, REOPEN_SECS_MAX, "s"),
+        Goal::at_most(&format!("{sessions}: reopen at worst"), reopen, REOPEN_SECS_MAX, "s"),
         Goal::at_most(
             &format!("{sessions}: random bearer check p99"),
             check_p99,
