@@ -4,6 +4,7 @@
 //! before a socket listens, and the store closes last.
 
 mod background;
+pub mod data;
 pub mod domain;
 mod settings;
 

@@ -2,10 +2,13 @@
 //!
 //! Exit status: 0 done, 1 refused or failed with one line on standard error, 2 wrong usage (clap's own).
 
+pub mod check;
+pub mod compact;
 pub mod config_check;
 pub mod healthcheck;
 pub mod openapi;
 pub mod output;
+pub mod progress;
 pub mod reach;
 pub mod serve;
 pub mod users;
@@ -64,6 +67,10 @@ enum Command {
     /// Add, list and show users, with the server running or not
     #[command(subcommand)]
     Users(users::UsersCommand),
+    /// Verify that the data agrees with itself; the server has to be down
+    Check,
+    /// Rewrite the database without what changes and removals have left in it, with no server running
+    Compact,
     /// Check the configuration
     #[command(subcommand)]
     Config(config_check::ConfigCommand),
@@ -86,6 +93,8 @@ pub fn run() -> ExitCode {
         None => serve::run(&common, &cli.serve),
         Some(Command::Serve(args)) => serve::run(&common, &args),
         Some(Command::Users(command)) => users::run(&common, command),
+        Some(Command::Check) => check::run(&common),
+        Some(Command::Compact) => compact::run(&common),
         Some(Command::Config(command)) => config_check::run(&common, &command),
         Some(Command::Openapi(args)) => openapi::run(&common, &args),
         Some(Command::Healthcheck(args)) => healthcheck::run(&common, &args),

@@ -4,7 +4,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use tokio::runtime::{self, Runtime};
 
 use super::{Common, load_config, output};
@@ -52,28 +52,14 @@ impl Reach {
         let data = &config.storage.path;
         if !domain::has_data(&config) {
             match missing {
-                Missing::Refuse => {
-                    bail!("there is no data in {}; name it with --data", data.display())
-                }
+                Missing::Refuse => return Err(no_data(data)),
                 Missing::Make => output::say(&format!("new data directory {}", data.display())),
             }
         }
-        let started = Instant::now();
-        loop {
-            let connected = Client::connect(data);
-            if let Ok(Some(client)) = connected {
-                return Ok(Self::Running(client));
-            }
-            refuse_strangers(data)?;
-            connected
-                .with_context(|| format!("cannot open the admin socket in {}", data.display()))?;
-            match Self::open_stopped(&config) {
-                Err(error) if domain::is_locked(&error) && started.elapsed() < PATIENCE => {
-                    std::thread::sleep(PAUSE);
-                }
-                outcome => return outcome,
-            }
-        }
+        patiently(|| match connect(data)? {
+            Some(client) => Ok(Self::Running(client)),
+            None => Self::open_stopped(&config),
+        })
     }
 
     fn open_stopped(config: &Config) -> anyhow::Result<Self> {
@@ -103,6 +89,63 @@ impl Drop for Reach {
             runtime.block_on(domain.store.close());
         }
     }
+}
+
+/// Does `work` on data that exists, while no server runs on it.
+///
+/// # Errors
+/// When a server does, or there is no data, or `work` fails.
+pub fn with_data_at_rest<T>(
+    common: &Common,
+    work: impl AsyncFnMut(&Config) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let config = load_config(common, &[])?;
+    if !domain::has_data(&config) {
+        return Err(no_data(&config.storage.path));
+    }
+    at_rest(&config, work)
+}
+
+/// Does `work` on the data directory, while no server runs on it.
+///
+/// # Errors
+/// When a server does, or `work` fails.
+pub fn at_rest<T>(
+    config: &Config,
+    mut work: impl AsyncFnMut(&Config) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let data = &config.storage.path;
+    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+    patiently(|| match connect(data)? {
+        Some(_) => bail!("a server runs on {}; stop it first", data.display()),
+        None => runtime.block_on(work(config)),
+    })
+}
+
+fn no_data(data: &Path) -> anyhow::Error {
+    anyhow!("there is no data in {}; name it with --data", data.display())
+}
+
+/// Tries again for a while as long as another process holds the data: a server that starts or stops.
+fn patiently<T>(mut attempt: impl FnMut() -> anyhow::Result<T>) -> anyhow::Result<T> {
+    let started = Instant::now();
+    loop {
+        match attempt() {
+            Err(error) if domain::is_locked(&error) && started.elapsed() < PATIENCE => {
+                std::thread::sleep(PAUSE);
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+/// A connection to the server on `data`; nothing when none listens there and this user may open the files.
+fn connect(data: &Path) -> anyhow::Result<Option<Client>> {
+    let connected = Client::connect(data);
+    if !matches!(connected, Ok(Some(_))) {
+        refuse_strangers(data)?;
+    }
+    connected.with_context(|| format!("cannot open the admin socket in {}", data.display()))
 }
 
 /// Files made by anybody but the owner, root too, would lock the server out of its own data.

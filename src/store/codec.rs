@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use super::{Result, StoreError};
 
 /// The version of what stands on disk; a store of a newer one is refused at the start.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// The first byte of every record.
 const RECORD_VERSION: u8 = 1;
@@ -39,9 +39,14 @@ pub fn decode<T: DeserializeOwned>(table: &'static str, key: &[u8], bytes: &[u8]
 /// The error that names the record at `key` of `table`.
 #[must_use]
 pub fn corrupt(table: &'static str, key: &[u8]) -> StoreError {
+    StoreError::Corrupt { table, key: hex(key) }
+}
+
+/// Bytes as people read them, two lower-case digits each.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
     let digit = |nibble: u8| char::from_digit(nibble.into(), 16).unwrap_or_default();
-    let key = key.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)]).collect();
-    StoreError::Corrupt { table, key }
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)]).collect()
 }
 
 #[cfg(test)]

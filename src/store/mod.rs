@@ -239,8 +239,9 @@ pub trait Store: Send + Sync {
     /// Notes that the session was used at `now`; not waited for, and lost when the store has much to do.
     fn touch_session(&self, user: UserId, session: SessionId, now: Timestamp);
 
-    /// Removes at most `limit` records that are dead at `now`: expired sessions, what deleted users left,
-    /// audit events past their retention. Returns how many; safe from several instances at once.
+    /// Removes what is dead at `now`: expired sessions, what deleted users left, audit events past their
+    /// retention. Returns how many records it has dealt with, removed or not: `limit` at most, and fewer only
+    /// if none is left. Safe from several instances at once.
     async fn sweep(&self, now: Timestamp, limit: usize) -> Result<usize>;
 
     /// Inserts a post; the same id again is `Ok`.

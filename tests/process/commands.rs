@@ -27,7 +27,10 @@ fn help_names_every_command_and_each_explains_itself() {
     let (_, list) = help.output().split_once("Commands:\n").unwrap();
     let (list, _) = list.split_once("\n\n").unwrap();
     let named: Vec<_> = list.lines().filter_map(|line| line.split_whitespace().next()).collect();
-    assert_eq!(named, ["serve", "users", "config", "openapi", "healthcheck", "help"]);
+    assert_eq!(
+        named,
+        ["serve", "users", "check", "compact", "config", "openapi", "healthcheck", "help"]
+    );
     for command in named.into_iter().filter(|&name| name != "help") {
         let help = workplace.run(&[command, "--help"]);
         assert!(help.output().contains("Usage: keystile "), "{help:?}");

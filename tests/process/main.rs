@@ -6,7 +6,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod check;
 mod commands;
+mod compact;
 mod configured;
 mod connections;
 mod directory;

@@ -16,10 +16,13 @@ mod sweep;
 mod tokens;
 mod users;
 
+mod sled_check;
+mod sled_churn;
 mod sled_corrupt;
 mod sled_directory;
 mod sled_failure;
 mod sled_kill;
+mod upgrade;
 
 /// One test for each conformance test named, on a store that `$open` makes.
 macro_rules! conformance {
@@ -93,6 +96,8 @@ macro_rules! engines {
                     an_expired_session_is_kept_for_seventy_seconds,
                     expired_sessions_are_swept_within_the_limit,
                     a_session_that_moved_its_deadline_is_not_swept_by_the_old_one,
+                    refreshed_sessions_are_swept_at_their_last_deadline_and_no_sweep_lasts_for_ever,
+                    a_shortened_deadline_is_swept_at_its_time,
                     what_a_deleted_user_left_is_swept,
                     audit_events_are_kept_for_ninety_days,
                 }

@@ -9,7 +9,7 @@ use keystile::store::sled::SledStore;
 use keystile::store::{Store, StoreError};
 use tempfile::TempDir;
 
-use crate::fixture::{IDLE, Make, NOW, at, settings};
+use crate::fixture::{IDLE, Make, NOW, at, behind_its_back, settings};
 
 /// What the store below holds.
 struct Stored {
@@ -36,14 +36,6 @@ async fn closed_store(make: &Make) -> Stored {
     }
     store.close().await;
     Stored { directory, alice, bob, sessions }
-}
-
-/// Changes the closed database behind the store's back.
-fn behind_its_back<T>(path: &Path, change: impl FnOnce(&sled::Db) -> T) -> T {
-    let db = sled::open(path.join("db")).unwrap();
-    let done = change(&db);
-    db.flush().unwrap();
-    done
 }
 
 /// Overwrites what stands at `key`.

@@ -63,6 +63,41 @@ pub async fn a_session_that_moved_its_deadline_is_not_swept_by_the_old_one(store
     assert_eq!(store.sweep(swept_by(later.after(IDLE)), 100).await, Ok(1));
 }
 
+pub async fn refreshed_sessions_are_swept_at_their_last_deadline_and_no_sweep_lasts_for_ever(
+    store: AnyStore,
+) {
+    let make = Make::new();
+    let alice = make.stored_user(&store, "alice").await;
+    let mut sessions = vec![];
+    for _ in 0..5 {
+        sessions.push(make.stored_session(&store, &alice, NOW).await);
+    }
+    let last = at(IDLE.as_secs() - 1);
+    for session in &sessions {
+        let _ = store.rotate(make.rotate(session, last)).await.unwrap();
+    }
+    for (now, live) in [(last.after(IDLE / 2), 5), (swept_by(last.after(IDLE)), 0)] {
+        let mut rounds = 0;
+        while store.sweep(now, 2).await.unwrap() == 2 {
+            rounds += 1;
+        }
+        assert!(rounds <= 3, "{rounds}");
+        assert_eq!(store.sweep(now, 2).await, Ok(0));
+        assert_eq!(store.sessions_of(alice.id, now).await.unwrap().len(), live);
+    }
+}
+
+pub async fn a_shortened_deadline_is_swept_at_its_time(store: AnyStore) {
+    let make = Make::new();
+    let alice = make.stored_user(&store, "alice").await;
+    let session = make.stored_session(&store, &alice, NOW).await;
+    let mut rotate = make.rotate(&session, at(1));
+    rotate.next.refresh_expires_at = at(60);
+    let _ = store.rotate(rotate).await.unwrap();
+    assert_eq!(store.sweep(at(60 + 70), 9).await, Ok(1));
+    assert_eq!(store.sweep(swept_by(NOW.after(IDLE)), 9).await, Ok(0));
+}
+
 pub async fn what_a_deleted_user_left_is_swept(store: AnyStore) {
     let make = Make::new();
     let (alice, bob) =

@@ -167,7 +167,8 @@ impl Database {
     }
 }
 
-struct Trees {
+/// A tree for each table.
+pub(super) struct Trees {
     user: Tree,
     name: Tree,
     session: Tree,
@@ -181,7 +182,8 @@ struct Trees {
 }
 
 impl Trees {
-    fn open(db: &Db) -> ::sled::Result<Self> {
+    /// Opens each, and makes those that are not there.
+    pub(super) fn open(db: &Db) -> ::sled::Result<Self> {
         let open = |table: Table| db.open_tree(table.name());
         Ok(Self {
             user: open(Table::User)?,
@@ -197,7 +199,8 @@ impl Trees {
         })
     }
 
-    const fn of(&self, table: Table) -> &Tree {
+    /// The tree of a table.
+    pub(super) const fn of(&self, table: Table) -> &Tree {
         match table {
             Table::User => &self.user,
             Table::Name => &self.name,

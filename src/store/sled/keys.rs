@@ -2,8 +2,8 @@
 
 use std::ops::Bound;
 
+use super::filed::Filed;
 use crate::auth::model::id::{PostId, SessionId, UserId};
-use crate::auth::model::session::Session;
 use crate::clock::Timestamp;
 
 /// A tree of the database.
@@ -13,9 +13,9 @@ pub(super) enum Table {
     User,
     /// Canonical name: user id.
     Name,
-    /// User id, session id: the session.
+    /// User id, session id: the session as it is filed.
     Session,
-    /// Deadline in ms, then the session's key: nothing.
+    /// The time in ms under which a session is filed, then its key: nothing.
     Expiry,
     /// Post id: the post.
     Post,
@@ -32,6 +32,20 @@ pub(super) enum Table {
 }
 
 impl Table {
+    /// All tables, in the order in which they are checked, copied and told of.
+    pub(super) const ALL: [Self; 10] = [
+        Self::User,
+        Self::Name,
+        Self::Admin,
+        Self::Session,
+        Self::Expiry,
+        Self::Post,
+        Self::Author,
+        Self::Audit,
+        Self::Deleted,
+        Self::Meta,
+    ];
+
     /// The name of its tree, which is also what errors call it.
     pub(super) const fn name(self) -> &'static str {
         match self {
@@ -65,9 +79,9 @@ pub(super) fn session(user: UserId, session: SessionId) -> Vec<u8> {
 }
 
 /// The key of a session's entry in the expiry index.
-pub(super) fn expiry(record: &Session) -> Vec<u8> {
-    let mut key = record.expires_at().millis().to_be_bytes().to_vec();
-    key.extend(session(record.user, record.id));
+pub(super) fn expiry(filed: &Filed) -> Vec<u8> {
+    let mut key = filed.filed_at.millis().to_be_bytes().to_vec();
+    key.extend(session(filed.session.user, filed.session.id));
     key
 }
 

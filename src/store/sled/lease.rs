@@ -13,6 +13,7 @@ use std::time::Duration;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
+use super::directory::DirectoryName;
 use super::open::OpenError;
 use crate::store::codec::SCHEMA_VERSION;
 
@@ -33,6 +34,9 @@ pub(super) struct Manifest {
     pub(super) sealed: bool,
     /// The database file was never shorter since; a shorter one was cut off.
     pub(super) bytes_min: u64,
+    /// Where the database stands; the first releases did not say, and had but one.
+    #[serde(default)]
+    pub(super) directory: DirectoryName,
 }
 
 /// Holds the data directory until it is dropped.
@@ -64,6 +68,11 @@ impl Lease {
         }
         let lock = lock(path)?;
         let manifest = Manifest::read(path)?;
+        if let Some(found) =
+            manifest.as_ref().map(|found| found.schema).filter(|&s| s > SCHEMA_VERSION)
+        {
+            return Err(OpenError::Newer { path: path.to_owned(), found });
+        }
         if manifest.is_none() && !is_vacant(path)? {
             return Err(foreign());
         }
@@ -92,7 +101,7 @@ impl Drop for Lease {
             return;
         }
         // Only once the database is let go by everybody is its length the last one.
-        if let Some(length) = settled_length(&database_file(&self.path)) {
+        if let Some(length) = settled_length(&self.manifest.directory.file(&self.path)) {
             let manifest = Manifest { bytes_min: length, ..self.manifest.clone() };
             if let Err(error) = manifest.write(&self.path) {
                 tracing::warn!(%error, "the orderly end could not be noted");
@@ -103,8 +112,9 @@ impl Drop for Lease {
 
 impl Manifest {
     /// The manifest of a directory whose first start has begun.
-    pub(super) const fn unsealed(instance: String) -> Self {
-        Self { instance, schema: SCHEMA_VERSION, sealed: false, bytes_min: 0 }
+    pub(super) fn unsealed(instance: String) -> Self {
+        let directory = DirectoryName::default();
+        Self { instance, schema: SCHEMA_VERSION, sealed: false, bytes_min: 0, directory }
     }
 
     fn read(path: &Path) -> Result<Option<Self>, OpenError> {
@@ -129,16 +139,6 @@ impl Manifest {
         fs::rename(&new, path.join(MANIFEST))?;
         sync_directory(path)
     }
-}
-
-/// The directory that is sled's.
-pub(super) fn database_directory(path: &Path) -> PathBuf {
-    path.join("db")
-}
-
-/// The file in it that holds the data.
-pub(super) fn database_file(path: &Path) -> PathBuf {
-    database_directory(path).join("db")
 }
 
 /// Makes the names in a directory durable.
@@ -191,7 +191,7 @@ fn lock(path: &Path) -> Result<File, OpenError> {
 }
 
 /// The length of `file` once no background task of the database holds it any more; nothing if one stays.
-fn settled_length(file: &Path) -> Option<u64> {
+pub(super) fn settled_length(file: &Path) -> Option<u64> {
     let file = File::open(file).ok()?;
     for _ in 0..200 {
         if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {

@@ -1,14 +1,21 @@
 //! The embedded engine on sled 0.34: one writer thread with group commit, reads straight from the caller.
 //!
 //! The only place that names sled. `open` takes the directory and recovers, `writer` decides and commits,
-//! one file per subject holds its steps, `read` and `sweep` say what they do.
+//! one file per subject holds its steps, `read`, `sweep` and `check` say what they do.
 
+mod aside;
+mod check;
 mod database;
+mod directory;
+mod filed;
 mod keys;
 mod lease;
+mod migrate;
 mod open;
 mod posts;
 mod read;
+mod recover;
+mod rewrite;
 mod room;
 mod server;
 mod sessions;
@@ -25,8 +32,10 @@ use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot, watch};
 
+pub use self::check::{Checked, Disagreement};
 pub use self::database::Durability;
 pub use self::open::{OpenError, SledSettings};
+pub use self::rewrite::{Compacted, compact};
 
 use self::database::Database;
 use self::room::Room;

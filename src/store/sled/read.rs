@@ -4,6 +4,7 @@ use ::sled::IVec;
 use serde::de::DeserializeOwned;
 
 use super::database::Database;
+use super::filed::Filed;
 use super::keys::{self, Range, Table, meta};
 use super::sessions;
 use crate::auth::model::audit::AuditEvent;
@@ -41,16 +42,16 @@ pub(super) fn session(
     now: Timestamp,
 ) -> Result<Option<(Session, User)>> {
     let key = keys::session(user_id, session);
-    let mut found: Option<Session> = database.record(Table::Session, &key)?;
+    let read = || database.record::<Filed>(Table::Session, &key);
+    let mut found = read()?;
     loop {
-        let (Some(session), Some(user)) = (found, user(database, user_id)?) else {
+        let (Some(Filed { session, .. }), Some(user)) = (found, user(database, user_id)?) else {
             return Ok(None);
         };
         if session.epoch >= user.epoch {
             return Ok(sessions::lives(&user, &session, now).then_some((session, user)));
         }
-        let again: Option<Session> = database.record(Table::Session, &key)?;
-        found = again.filter(|again| again.epoch != session.epoch);
+        found = read()?.filter(|again| again.session.epoch != session.epoch);
     }
 }
 

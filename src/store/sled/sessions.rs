@@ -1,6 +1,7 @@
 //! Steps on sessions. Each keeps the expiry index in agreement with the sessions.
 
 use super::database::Entry;
+use super::filed::Filed;
 use super::keys::{self, Range, Table};
 use super::read::skip_corrupt;
 use super::staged::Staged;
@@ -26,16 +27,16 @@ pub(super) fn open(staged: &mut Staged<'_>, open: OpenSession) -> Result<()> {
         return Ok(());
     }
     let (mut live, dead): (Vec<_>, Vec<_>) =
-        all_of(staged, &user)?.into_iter().partition(|other| lives(&user, other, now));
-    live.sort_by_key(|other| (other.last_used_at, other.id));
+        all_of(staged, &user)?.into_iter().partition(|other| lives(&user, &other.session, now));
+    live.sort_by_key(|other| (other.session.last_used_at, other.session.id));
     let beyond = live.len().saturating_add(1).saturating_sub(max_per_user.max(1));
     for ended in live.iter().take(beyond).chain(dead.iter().take(DEAD_MAX)) {
         remove(staged, ended);
     }
     if let Some(evicted) = live.iter().take(beyond).next() {
-        staged.audit(&[AuditEvent { session: Some(evicted.id), ..on_eviction }])?;
+        staged.audit(&[AuditEvent { session: Some(evicted.session.id), ..on_eviction }])?;
     }
-    write(staged, &session)?;
+    file(staged, session)?;
     staged.audit(&[opened])
 }
 
@@ -44,15 +45,16 @@ pub(super) fn rotate(staged: &mut Staged<'_>, rotate: Rotate) -> Result<Rotation
     let Rotate { presented, next, grace, now, on_reuse, .. } = rotate;
     let user = user(staged, rotate.user)?.ok_or(StoreError::NotFound)?;
     let before = find(staged, rotate.user, rotate.session)?
-        .filter(|session| lives(&user, session, now))
+        .filter(|filed| lives(&user, &filed.session, now))
         .ok_or(StoreError::NotFound)?;
-    let rotation = before.clone().rotate(presented, next, grace, now);
+    let rotation = before.session.clone().rotate(presented, next, grace, now);
     match &rotation {
-        Rotation::Rotated(after) if *after != before => {
-            if after.expires_at() != before.expires_at() {
-                staged.remove(Table::Expiry, keys::expiry(&before));
+        Rotation::Rotated(after) if *after != before.session => {
+            if after.expires_at() < before.filed_at {
+                refile(staged, &before, after.clone())?;
+            } else {
+                put(staged, &Filed { session: after.clone(), ..before })?;
             }
-            write(staged, after)?;
         }
         Rotation::Rotated(_) | Rotation::Replayed(_) => {}
         Rotation::Reused => {
@@ -72,11 +74,11 @@ pub(super) fn end(
     audit: &[AuditEvent],
 ) -> Result<bool> {
     let accepts = |session: &Session| accepting.is_none_or(|nonce| session.accepts(nonce, now));
-    let Some(session) = find(staged, id, session)?.filter(accepts) else {
+    let Some(filed) = find(staged, id, session)?.filter(|filed| accepts(&filed.session)) else {
         return Ok(false);
     };
-    remove(staged, &session);
-    let lived = user(staged, id)?.is_some_and(|user| lives(&user, &session, now));
+    remove(staged, &filed);
+    let lived = user(staged, id)?.is_some_and(|user| lives(&user, &filed.session, now));
     if lived {
         staged.audit(audit)?;
     }
@@ -90,10 +92,10 @@ pub(super) fn touch(
     session: SessionId,
     now: Timestamp,
 ) -> Result<()> {
-    match find(staged, id, session)?.filter(|session| session.last_used_at < now) {
-        Some(session) => {
-            let key = keys::session(id, session.id);
-            staged.put(Table::Session, key, &Session { last_used_at: now, ..session })
+    match find(staged, id, session)?.filter(|filed| filed.session.last_used_at < now) {
+        Some(Filed { session, filed_at }) => {
+            let session = Session { last_used_at: now, ..session };
+            put(staged, &Filed { session, filed_at })
         }
         None => Ok(()),
     }
@@ -110,25 +112,37 @@ pub(super) fn lives(user: &User, session: &Session, now: Timestamp) -> bool {
 }
 
 /// Removes a session and its index entry.
-pub(super) fn remove(staged: &mut Staged<'_>, session: &Session) {
-    staged.remove(Table::Session, keys::session(session.user, session.id));
-    staged.remove(Table::Expiry, keys::expiry(session));
+pub(super) fn remove(staged: &mut Staged<'_>, filed: &Filed) {
+    staged.remove(Table::Session, keys::session(filed.session.user, filed.session.id));
+    staged.remove(Table::Expiry, keys::expiry(filed));
 }
 
-fn write(staged: &mut Staged<'_>, session: &Session) -> Result<()> {
-    staged.mark(Table::Expiry, keys::expiry(session));
-    staged.put(Table::Session, keys::session(session.user, session.id), session)
+/// Writes what becomes of a filed session, and moves its index entry to the deadline it then has.
+pub(super) fn refile(staged: &mut Staged<'_>, before: &Filed, after: Session) -> Result<()> {
+    staged.remove(Table::Expiry, keys::expiry(before));
+    file(staged, after)
+}
+
+/// Writes a session whose index entry stays.
+pub(super) fn put(staged: &mut Staged<'_>, filed: &Filed) -> Result<()> {
+    staged.put(Table::Session, keys::session(filed.session.user, filed.session.id), filed)
+}
+
+fn file(staged: &mut Staged<'_>, session: Session) -> Result<()> {
+    let filed = Filed::new(session);
+    staged.mark(Table::Expiry, keys::expiry(&filed));
+    put(staged, &filed)
 }
 
 fn user(staged: &Staged<'_>, id: UserId) -> Result<Option<User>> {
     staged.record(Table::User, &id.to_bytes())
 }
 
-fn find(staged: &Staged<'_>, user: UserId, session: SessionId) -> Result<Option<Session>> {
+fn find(staged: &Staged<'_>, user: UserId, session: SessionId) -> Result<Option<Filed>> {
     staged.record(Table::Session, &keys::session(user, session))
 }
 
-fn all_of(staged: &Staged<'_>, user: &User) -> Result<Vec<Session>> {
+fn all_of(staged: &Staged<'_>, user: &User) -> Result<Vec<Filed>> {
     let found = staged.scan(Table::Session, &Range::prefix(&user.id.to_bytes()), usize::MAX)?;
     let decode = |(key, value): &Entry| codec::decode(Table::Session.name(), key, value);
     found.iter().filter_map(|entry| skip_corrupt(decode(entry).map(Some)).transpose()).collect()

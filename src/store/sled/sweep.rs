@@ -1,9 +1,9 @@
 //! The sweeper's step: removes what is dead already. Nothing depends on its having run.
 
+use super::filed::Filed;
 use super::keys::{self, Range, Table};
 use super::sessions;
 use super::staged::Staged;
-use crate::auth::model::session::Session;
 use crate::clock::Timestamp;
 use crate::store::{Result, StoreError, codec};
 
@@ -16,10 +16,10 @@ const MARGIN_MS: u64 = 70 * 1000;
 /// [`Store::sweep`](crate::store::Store::sweep).
 pub(super) fn sweep(staged: &mut Staged<'_>, now: Timestamp, limit: usize) -> Result<usize> {
     let earlier = |ms| Timestamp::from_millis(now.millis().saturating_sub(ms));
-    let mut removed = expired_sessions(staged, earlier(MARGIN_MS), limit)?;
-    removed += left_by_deleted_users(staged, limit.saturating_sub(removed))?;
-    removed += old_audit(staged, earlier(AUDIT_KEPT_MS), limit.saturating_sub(removed))?;
-    Ok(removed)
+    let mut done = expired_sessions(staged, earlier(MARGIN_MS), limit)?;
+    done += left_by_deleted_users(staged, limit.saturating_sub(done))?;
+    done += old_audit(staged, earlier(AUDIT_KEPT_MS), limit.saturating_sub(done))?;
+    Ok(done)
 }
 
 fn expired_sessions(staged: &mut Staged<'_>, now: Timestamp, limit: usize) -> Result<usize> {
@@ -27,14 +27,18 @@ fn expired_sessions(staged: &mut Staged<'_>, now: Timestamp, limit: usize) -> Re
     let entries = staged.scan(Table::Expiry, &Range::all().before(end), limit)?;
     for (entry, _) in &entries {
         let session = keys::expiring(entry).unwrap_or_default();
-        match staged.record::<Session>(Table::Session, session) {
-            Ok(Some(session)) if keys::expiry(&session) == *entry => {
-                sessions::remove(staged, &session);
+        match staged.record::<Filed>(Table::Session, session) {
+            Ok(Some(filed)) if keys::expiry(&filed) != *entry => {
+                staged.remove(Table::Expiry, entry.clone());
             }
-            // It ended, or moved on under another entry.
-            Ok(_) => staged.remove(Table::Expiry, entry.clone()),
+            Ok(Some(filed)) if filed.session.expires_at().is_past(now) => {
+                sessions::remove(staged, &filed);
+            }
+            // It was refreshed since it was filed.
+            Ok(Some(filed)) => sessions::refile(staged, &filed, filed.session.clone())?,
+            Ok(None) => staged.remove(Table::Expiry, entry.clone()),
             // One bad record must not stop the sweep for ever. It goes with its entry, without which it
-            // would stay; had its deadline moved, the entry would have moved too.
+            // would stay; nobody could use it any more.
             Err(StoreError::Corrupt { table, key }) => {
                 tracing::error!(table, key, "a record cannot be read and is removed");
                 staged.remove(Table::Session, session.to_vec());
@@ -51,8 +55,8 @@ fn left_by_deleted_users(staged: &mut Staged<'_>, limit: usize) -> Result<usize>
     for (user, _) in staged.scan(Table::Deleted, &Range::all(), limit)? {
         let range = Range::prefix(&user);
         for (key, value) in staged.scan(Table::Session, &range, limit - removed)? {
-            match codec::decode::<Session>(Table::Session.name(), &key, &value) {
-                Ok(session) => sessions::remove(staged, &session),
+            match codec::decode::<Filed>(Table::Session.name(), &key, &value) {
+                Ok(filed) => sessions::remove(staged, &filed),
                 Err(_) => staged.remove(Table::Session, key),
             }
             removed += 1;

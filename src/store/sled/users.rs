@@ -1,6 +1,8 @@
 //! Steps on users. Each keeps `user`, `name` and `admin` in agreement.
 
+use super::filed::Filed;
 use super::keys::{Range, Table};
+use super::sessions;
 use super::staged::Staged;
 use crate::auth::model::audit::AuditEvent;
 use crate::auth::model::id::{SessionId, UserId};
@@ -54,9 +56,9 @@ pub(super) fn update(
     if update.sessions != SessionsAfter::Keep {
         user.epoch = user.epoch.saturating_add(1);
     }
-    if let Some(session) = kept {
+    if let Some(Filed { session, filed_at }) = kept {
         let session = Session { epoch: user.epoch, ..session };
-        staged.put(Table::Session, super::keys::session(id, session.id), &session)?;
+        sessions::put(staged, &Filed { session, filed_at })?;
     }
     match (was_admin, user.is_active_admin()) {
         (true, false) => dismiss(staged, id)?,
@@ -103,11 +105,11 @@ fn still_stands(staged: &Staged<'_>, actor: Option<&Standing>) -> Result<bool> {
 }
 
 /// The session to carry over, unless it is dead already.
-fn living(staged: &Staged<'_>, user: &User, session: SessionId) -> Result<Session> {
+fn living(staged: &Staged<'_>, user: &User, session: SessionId) -> Result<Filed> {
     let key = super::keys::session(user.id, session);
     staged
         .record(Table::Session, &key)?
-        .filter(|session: &Session| session.epoch == user.epoch && !user.disabled)
+        .filter(|filed: &Filed| sessions::admits(user, &filed.session))
         .ok_or(StoreError::Conflict)
 }
 

@@ -1,0 +1,96 @@
+//! A database that is built where nobody looks yet: it is filled, sealed, and becomes the current one by the
+//! one atomic replacement of the manifest. Until then a crash leaves what was there before.
+//!
+//! Knows neither where the records come from nor whether there was a database before.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+
+use ::sled::Db;
+
+use super::database::{Entry, Trees};
+use super::keys::{Table, meta};
+use super::lease::{Manifest, sync_directory};
+use super::open::{OpenError, SledSettings};
+use super::recover::{self, SEGMENT_BYTES, Sentinel};
+use crate::store::codec::{self, SCHEMA_VERSION};
+
+/// A database in the making.
+pub(super) struct Aside<'a> {
+    settings: &'a SledSettings,
+    manifest: Manifest,
+    trees: Trees,
+    db: Db,
+}
+
+impl<'a> Aside<'a> {
+    /// Begins an empty database in the directory that `manifest` names; what stands there is left over and
+    /// removed.
+    pub(super) fn begin(settings: &'a SledSettings, manifest: Manifest) -> Result<Self, OpenError> {
+        let path = settings.path.as_path();
+        let directory = manifest.directory.path(path);
+        let prepare = || {
+            if directory.exists() {
+                fs::remove_dir_all(&directory)?;
+            }
+            fs::DirBuilder::new().mode(0o700).create(&directory)
+        };
+        prepare().map_err(|error| OpenError::io(&directory, error))?;
+        let db =
+            recover::start(settings, &directory).map_err(|failure| failure.into_error(path))?;
+        let trees = Trees::open(&db).map_err(|error| OpenError::io(path, error.into()))?;
+        Ok(Self { settings, manifest, trees, db })
+    }
+
+    /// Writes an entry as it is to stand; durable only once all is sealed.
+    pub(super) fn write(&self, table: Table, (key, value): Entry) -> Result<(), OpenError> {
+        let written = self.trees.of(table).insert(key, value);
+        written.map(drop).map_err(|error| OpenError::io(&self.settings.path, error.into()))
+    }
+
+    /// How many entries a table holds. Reads all of them.
+    pub(super) fn count(&self, table: Table) -> Result<u64, OpenError> {
+        let count = |sum: u64, entry: ::sled::Result<_>| entry.map(|_| sum + 1);
+        let counted = self.trees.of(table).iter().try_fold(0, count);
+        counted.map_err(|error| OpenError::io(&self.settings.path, error.into()))
+    }
+
+    /// Says what it is and makes all of it durable. It becomes the current one when the manifest is written.
+    pub(super) fn seal(self) -> Result<(Db, Manifest), OpenError> {
+        let path = self.settings.path.as_path();
+        let Self { mut manifest, trees, db, .. } = self;
+        let sentinel = Sentinel { instance: manifest.instance.clone(), schema: SCHEMA_VERSION };
+        let sentinel = codec::encode(Table::Meta.name(), meta::INSTANCE, &sentinel)
+            .map_err(|error| OpenError::damaged(path, &error.to_string()))?;
+        let directory = manifest.directory.path(path);
+        let settle = || {
+            trees.of(Table::Meta).insert(meta::INSTANCE, sentinel)?;
+            db.flush()?;
+            // sled never syncs most of these itself; a power cut would leave a torn `conf` that does not open.
+            recover::tighten(&directory)?;
+            sync_all(&directory)?;
+            sync_directory(path)?;
+            Ok(fs::metadata(manifest.directory.file(path))?.len())
+        };
+        let length = settle().map_err(|error: ::sled::Error| OpenError::io(path, error.into()))?;
+        manifest.schema = SCHEMA_VERSION;
+        manifest.sealed = true;
+        manifest.bytes_min = length.min(SEGMENT_BYTES);
+        Ok((db, manifest))
+    }
+}
+
+/// Syncs a directory with all that is in it.
+fn sync_all(directory: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            sync_all(&entry.path())?;
+        } else {
+            File::open(entry.path())?.sync_all()?;
+        }
+    }
+    sync_directory(directory)
+}

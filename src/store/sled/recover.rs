@@ -1,0 +1,200 @@
+//! What is done before a database that was there already is trusted: files that are missing or cut off are
+//! refused, sled recovers what it can, and what it holds must be what the manifest says.
+//!
+//! Whatever can be refused is refused before sled sees it, since sled repairs by discarding.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use ::sled::Db;
+use serde::{Deserialize, Serialize};
+
+use super::keys::{Table, meta};
+use super::lease::Manifest;
+use super::open::{OpenError, SledSettings};
+use crate::store::codec::{self, SCHEMA_VERSION};
+
+/// How often sled's own thread flushes and collects garbage; it collects nowhere else.
+const FLUSH_EVERY_MS: u64 = 500;
+/// The length below which sled never truncates its file while it runs: its first segment stays.
+pub(super) const SEGMENT_BYTES: u64 = 512 * 1024;
+/// What each segment of sled's file starts with.
+const SEGMENT_HEADER_BYTES: u64 = 20;
+/// And what that starts with.
+const SEGMENT_CHECKSUM_BYTES: u64 = 4;
+
+/// What the database itself says of the instance; it must agree with the manifest.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Sentinel {
+    /// The manifest's instance.
+    pub(super) instance: String,
+    /// The version of the records.
+    pub(super) schema: u32,
+}
+
+/// Opens the database that `manifest` tells of. Nothing is changed if it is refused.
+pub(super) fn recover(settings: &SledSettings, manifest: &Manifest) -> Result<Db, OpenError> {
+    let path = settings.path.as_path();
+    inspect(path, manifest)?;
+    let db = replay(settings, &manifest.directory.path(path))?;
+    verify(path, &db, manifest)?;
+    Ok(db)
+}
+
+/// Opens sled in `directory`, where it makes a database if there is none.
+pub(super) fn start(settings: &SledSettings, directory: &Path) -> Result<Db, StartFailure> {
+    let config = ::sled::Config::new()
+        .path(directory)
+        .cache_capacity(settings.cache_bytes)
+        .flush_every_ms(Some(FLUSH_EVERY_MS));
+    match catch_unwind(AssertUnwindSafe(|| config.open())) {
+        Ok(opened) => opened.map_err(StartFailure::Sled),
+        Err(_) => Err(StartFailure::Panic),
+    }
+}
+
+/// Why sled did not open.
+pub(super) enum StartFailure {
+    /// It says why.
+    Sled(::sled::Error),
+    /// It panicked.
+    Panic,
+}
+
+impl StartFailure {
+    /// The error of opening the store in `path`.
+    pub(super) fn into_error(self, path: &Path) -> OpenError {
+        match self {
+            Self::Sled(::sled::Error::Io(error)) => OpenError::io(path, error),
+            Self::Sled(error) => OpenError::damaged(path, &error.to_string()),
+            Self::Panic => OpenError::damaged(path, "it cannot be replayed"),
+        }
+    }
+}
+
+/// Takes from others what a loose umask gave them.
+pub(super) fn tighten(directory: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let found = entry.metadata()?;
+        let mode = if found.is_dir() { 0o700 } else { 0o600 };
+        if found.permissions().mode() & 0o077 != 0 {
+            fs::set_permissions(entry.path(), fs::Permissions::from_mode(mode))?;
+        }
+    }
+    Ok(())
+}
+
+/// Looks at the files only: what is missing or too short here would come up empty.
+fn inspect(path: &Path, manifest: &Manifest) -> Result<(), OpenError> {
+    let name = manifest.directory;
+    for part in ["conf", "db"] {
+        if !name.path(path).join(part).is_file() {
+            return Err(OpenError::damaged(path, &format!("{name}/{part} is missing")));
+        }
+    }
+    let file = name.file(path);
+    let length = fs::metadata(&file).map_err(|error| OpenError::io(&file, error))?.len();
+    if length < manifest.bytes_min {
+        let reason = format!("{name}/db has {length} bytes of at least {}", manifest.bytes_min);
+        return Err(OpenError::damaged(path, &reason));
+    }
+    if !is_log(&file, length).map_err(|error| OpenError::io(&file, error))? {
+        return Err(OpenError::damaged(path, &format!("{name}/db is not a database")));
+    }
+    Ok(())
+}
+
+/// Whether any segment of the file starts as sled's do: after the checksum stands the segment's number in
+/// the log, a multiple of its length. sled would take a file without one for an empty log, and clear it.
+fn is_log(file: &Path, length: u64) -> io::Result<bool> {
+    /// What sled combines the number with.
+    const MASK: u64 = 0x7FFF_FFFF_FFFF_FFFF;
+    let file = File::open(file)?;
+    let mut number = [0; 8];
+    let starts = (0..).map(|index| index * SEGMENT_BYTES);
+    for start in starts.take_while(|start| start + SEGMENT_HEADER_BYTES <= length) {
+        file.read_exact_at(&mut number, start + SEGMENT_CHECKSUM_BYTES)?;
+        if (u64::from_le_bytes(number) ^ MASK).is_multiple_of(SEGMENT_BYTES) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The sentinel was written before the first acknowledgement: a database without it has lost data.
+fn verify(path: &Path, db: &Db, manifest: &Manifest) -> Result<(), OpenError> {
+    let io = |error: ::sled::Error| OpenError::io(path, error.into());
+    let lost = || OpenError::damaged(path, "what was written is no longer in it");
+    if !db.tree_names().iter().any(|name| name == Table::Meta.name().as_bytes()) {
+        return Err(lost());
+    }
+    let tree = db.open_tree(Table::Meta.name()).map_err(io)?;
+    let bytes = tree.get(meta::INSTANCE).map_err(io)?.ok_or_else(lost)?;
+    let sentinel: Sentinel = codec::decode(Table::Meta.name(), meta::INSTANCE, &bytes)
+        .map_err(|error| OpenError::damaged(path, &error.to_string()))?;
+    if sentinel.schema > SCHEMA_VERSION {
+        return Err(OpenError::Newer { path: path.to_owned(), found: sentinel.schema });
+    }
+    if sentinel.instance != manifest.instance {
+        return Err(OpenError::damaged(path, "it belongs to another manifest.json"));
+    }
+    Ok(())
+}
+
+/// Opens sled; a snapshot that a killed start has left is dropped, and one that is bad is done without.
+fn replay(settings: &SledSettings, directory: &Path) -> Result<Db, OpenError> {
+    let path = settings.path.as_path();
+    let io = |error| OpenError::io(path, error);
+    for unfinished in snapshots(directory).map_err(io)?.iter().filter(|name| is_unfinished(name)) {
+        fs::remove_file(unfinished).map_err(io)?;
+    }
+    let failure = match start(settings, directory) {
+        Ok(db) => return Ok(db),
+        Err(failure) => failure,
+    };
+    let bad = snapshots(directory).map_err(io)?;
+    let is_corrupt = matches!(
+        failure,
+        StartFailure::Panic | StartFailure::Sled(::sled::Error::Corruption { .. })
+    );
+    if !is_corrupt || bad.is_empty() {
+        return Err(failure.into_error(path));
+    }
+    let aside: Vec<_> =
+        bad.iter().filter_map(|from| Some((from, path.join(aside_name(from)?)))).collect();
+    for (from, to) in &aside {
+        tracing::error!(snapshot = %from.display(), to = %to.display(), "moved a bad snapshot aside");
+        fs::rename(from, to).map_err(io)?;
+    }
+    start(settings, directory).map_err(|failure| {
+        for (from, to) in &aside {
+            if let Err(error) = fs::rename(to, from) {
+                tracing::error!(%error, snapshot = %to.display(), "a snapshot stays moved aside");
+            }
+        }
+        failure.into_error(path)
+    })
+}
+
+fn snapshots(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_name().as_encoded_bytes().starts_with(b"snap.") {
+            found.push(entry.path());
+        }
+    }
+    Ok(found)
+}
+
+fn is_unfinished(snapshot: &Path) -> bool {
+    snapshot.extension().is_some_and(|extension| extension == "generating")
+}
+
+fn aside_name(snapshot: &Path) -> Option<String> {
+    Some(format!("bad-{}", snapshot.file_name()?.to_str()?))
+}
