@@ -27,8 +27,19 @@ pub struct Step<S> {
     pub state: S,
     /// Whether the operation is done with it.
     pub is_last: bool,
-    /// Whether it is a change: an answer to it makes it, and all changes before it, last.
-    pub is_change: bool,
+    /// What it does.
+    pub kind: Kind,
+}
+
+/// What a step does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// It only looks, and would in any state.
+    Look,
+    /// It finds done what it would have done, and can never do it again.
+    Repeat,
+    /// It is a change, though it may leave a state as it is.
+    Change,
 }
 
 /// When an operation ran.
@@ -148,13 +159,13 @@ fn steps<M: Model>(model: &M, course: &Course<M::State>, index: usize) -> Vec<Co
     next.into_iter().map(|step| course.clone().take(index, step)).collect()
 }
 
-/// Takes all steps that leave everything as it is and have no choice: to take them at once closes no other way.
+/// Takes all steps that can never change anything any more: to take them at once closes no other way.
 fn look<M: Model>(model: &M, mut course: Course<M::State>, pending: &[usize]) -> Course<M::State> {
     for &index in pending {
         while !course.has_done(index) {
             let mut next = model.step(&course.state, index, course.steps_of(index));
             match next.pop() {
-                Some(step) if next.is_empty() && step.state == course.state => {
+                Some(step) if next.is_empty() && step.kind != Kind::Change => {
                     course = course.take(index, step);
                 }
                 _ => break,
@@ -182,7 +193,8 @@ impl<S: Clone + Eq> Course<S> {
         let progress = self.begun.entry(index).or_default();
         progress.steps += 1;
         progress.is_done = step.is_last;
-        if step.is_change {
+        // An answer to what is more than a look makes it, and all changes before it, last.
+        if step.kind != Kind::Look {
             progress.settles = last;
         }
         self

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::linear::{Model, Step};
+use crate::linear::{Kind, Model, Step};
 use crate::record::{Answer, Call, Id, Operation, Token};
 
 /// How far the server's clock may be from ours between two readings, in microseconds.
@@ -68,15 +68,19 @@ impl Name {
 }
 
 fn change(state: Name) -> Vec<Step<Name>> {
-    vec![Step { state, is_last: true, is_change: true }]
+    vec![Step { state, is_last: true, kind: Kind::Change }]
+}
+
+fn repeat(state: Name) -> Vec<Step<Name>> {
+    vec![Step { state, is_last: true, kind: Kind::Repeat }]
 }
 
 fn seen(state: &Name) -> Vec<Step<Name>> {
-    vec![Step { state: state.clone(), is_last: true, is_change: false }]
+    vec![Step { state: state.clone(), is_last: true, kind: Kind::Look }]
 }
 
 fn let_in(state: &Name) -> Vec<Step<Name>> {
-    vec![Step { state: state.clone(), is_last: false, is_change: false }]
+    vec![Step { state: state.clone(), is_last: false, kind: Kind::Look }]
 }
 
 fn seen_if(state: &Name, holds: bool) -> Vec<Step<Name>> {
@@ -197,6 +201,9 @@ impl Contract<'_> {
             && (session.current.id.is_none() || session.current.id == next);
         if !is_replayed {
             return vec![];
+        }
+        if session.current.id == next {
+            return repeat(state.clone());
         }
         let current = Pair { id: next, by: session.current.by };
         change(state.with(Some(Session { current, ..session.clone() })))

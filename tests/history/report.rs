@@ -45,8 +45,10 @@ pub fn broken(history: &History, grace: Duration) -> Option<String> {
             let part = part(operations, session);
             let Err(at) = check(&part, session, &history.kills, grace) else { continue };
             let end = part[at].returned;
+            let unexplained = part[at];
             let is_told = |op: &Operation| op.invoked <= end && !opens_another(op.answer, session);
-            let told: Vec<_> = part.into_iter().filter(is_told).collect();
+            let told = part.into_iter().filter(is_told).chain([unexplained]);
+            let told: Vec<_> = told.collect();
             if shortest.as_ref().is_none_or(|shortest| told.len() < shortest.len()) {
                 shortest = Some(told);
             }
@@ -59,6 +61,13 @@ pub fn broken(history: &History, grace: Duration) -> Option<String> {
     lines.extend(told.iter().map(|operation| (operation.returned, line(operation))));
     lines.retain(|(at, _)| Some(*at) <= end);
     lines.sort();
+    lines.dedup();
+    // Of the kills between two operations, the last.
+    lines.reverse();
+    lines.dedup_by_key(
+        |(_, line)| if line.ends_with("killed") { String::new() } else { line.clone() },
+    );
+    lines.reverse();
     let lines: Vec<_> = lines.into_iter().map(|(_, line)| line).collect();
     Some(format!("nothing explains one of the last of these answers:\n{}", lines.join("\n")))
 }

@@ -172,6 +172,17 @@ fn enabling_revives_nothing() {
 }
 
 #[test]
+fn of_an_enabling_and_a_disabling_at_once_either_may_come_last() {
+    let both = [(Call::Disable(0), YES, 10, 20), (Call::Enable(0), YES, 15, 25)];
+    for login in [OTHER, NO] {
+        assert!(is_sound(&[both[0], both[1], (Call::Login, login, 30, 40)], &[]));
+    }
+    let two = |second| [both[0], both[1], (Call::Login, NO, 30, 40), (Call::Login, second, 50, 60)];
+    assert!(is_sound(&two(NO), &[]));
+    assert!(!is_sound(&two(OTHER), &[]));
+}
+
+#[test]
 fn a_session_opened_while_its_user_is_disabled_does_not_outlive_that() {
     let rest = |answer| {
         let disabled = operation(Call::Disable(0), YES, 3, 20);
