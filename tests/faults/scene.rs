@@ -154,10 +154,10 @@ impl Content {
             .delete_user(user.id, keystile::auth::model::user::Expect::default(), vec![])
             .await
             .unwrap();
-        let (gone, live) =
+        let (lost, kept) =
             std::mem::take(&mut self.live).into_iter().partition(|s| s.user == user.id);
-        self.live = live;
-        self.ended.extend::<Vec<_>>(gone);
+        self.live = kept;
+        self.ended.extend::<Vec<_>>(lost);
         self.posts.retain(|post| post.author != user.id);
         self.deleted.push(user);
     }
