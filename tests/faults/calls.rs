@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use crate::PASSWORD;
 use crate::strace::{self, Attached};
 use crate::support::client::{Answer, Pair};
 use crate::support::{Ended, Workplace, run};
 
-const PASSWORD: &str = "correct horse battery";
 /// How many registrations are tried before the fault must have been met.
 const TRIES: usize = 100;
 

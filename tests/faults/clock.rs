@@ -5,11 +5,9 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::require;
 use crate::support::client::Pair;
 use crate::support::{Server, Workplace, run};
-
-const PASSWORD: &str = "correct horse battery";
+use crate::{PASSWORD, require};
 
 /// A workplace whose server reads a clock that can be set.
 struct Clocked {

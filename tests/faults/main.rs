@@ -23,6 +23,8 @@ mod strace;
 
 /// Set to 1, a missing tool is a failure.
 const REQUIRED: &str = "KEYSTILE_TEST_REQUIRE_FAULTS";
+/// The password of the users here.
+const PASSWORD: &str = "correct horse battery";
 /// Names the seed.
 const SEED: &str = "KEYSTILE_TEST_SEED";
 

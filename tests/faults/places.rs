@@ -5,10 +5,8 @@ use std::os::unix::fs::{chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::require;
 use crate::support::Workplace;
-
-const PASSWORD: &str = "correct horse battery";
+use crate::{PASSWORD, require};
 
 /// A small file system of its own; unmounted when dropped.
 struct Mount(PathBuf);

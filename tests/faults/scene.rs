@@ -227,7 +227,7 @@ fn contents(data: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 /// Copies a directory with all that is in it.
-fn copy(from: &Path, to: &Path) {
+pub fn copy(from: &Path, to: &Path) {
     fs::create_dir(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
