@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use keystile::auth::model::session::{Rotation, Session};
 use keystile::auth::model::user::User;
 use keystile::clock::Timestamp;
-use keystile::store::sled::{SledStore, compact};
 use keystile::store::StoreError;
+use keystile::store::sled::{SledStore, compact};
 use tokio::task::JoinSet;
 
 use crate::fixture::{AnyStore, Make, NOW, settings};
