@@ -10,6 +10,7 @@ mod directory;
 mod filed;
 mod keys;
 mod lease;
+mod log;
 mod migrate;
 mod open;
 mod posts;
@@ -21,6 +22,7 @@ mod server;
 mod sessions;
 mod staged;
 mod sweep;
+mod tally;
 mod users;
 mod writer;
 
