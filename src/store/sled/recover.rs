@@ -16,6 +16,7 @@ use super::keys::{Table, meta};
 use super::lease::Manifest;
 use super::log;
 use super::open::{OpenError, SledSettings};
+use super::tail;
 use super::tally::{self, Noted};
 use crate::store::codec::{self, SCHEMA_VERSION};
 
@@ -43,9 +44,20 @@ pub(super) struct Sentinel {
 /// Opens the database that `manifest` tells of. Nothing is changed if it is refused.
 pub(super) fn recover(settings: &SledSettings, manifest: &Manifest) -> Result<Db, OpenError> {
     let path = settings.path.as_path();
+    let directory = manifest.directory.path(path);
+    let io = |error| OpenError::io(&directory, error);
+    tail::put_back(&directory).map_err(io)?;
     inspect(path, manifest)?;
     let promised = promised(path, manifest)?;
-    let db = replay(settings, &manifest.directory.path(path))?;
+    tail::keep(&directory).map_err(io)?;
+    let db = match replay(settings, &directory) {
+        Ok(db) => db,
+        Err(refused) => {
+            tail::put_back(&directory).map_err(io)?;
+            return Err(refused);
+        }
+    };
+    tail::let_go(&directory).map_err(io)?;
     verify(path, &db, manifest, promised)?;
     Ok(db)
 }
