@@ -31,6 +31,8 @@ const CLIENTS: u64 = 4;
 const ROUNDS_PER_DATABASE: usize = 25;
 /// How many things are done in a round at most.
 const DEEDS_MAX: usize = 60;
+/// How many posts each client writes and deletes to age a database, so that its log is one of many segments.
+const POSTS: usize = 40;
 /// What a start or a compaction asks of the system at the store, and about how often.
 const CALLS_AT_THE_STORE: [(&str, usize); 2] = [
     (
@@ -92,6 +94,11 @@ fn live_through(rounds: usize, moments: &[Moment], dice: &mut Dice) -> usize {
         }
     }
     ledger.found(&workplace);
+    if dice.percent(50) {
+        let server = workplace.serve();
+        ledger.age(server.client(), POSTS, dice);
+        server.kill();
+    }
     for round in 0..rounds {
         let moment = *dice.pick(moments).unwrap();
         die(&workplace, &mut ledger, moment, dice);

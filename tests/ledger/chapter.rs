@@ -63,17 +63,6 @@ impl Chapter {
         }
     }
 
-    /// The client as it was before its first deed, to go through its history again.
-    pub fn blank(&self) -> Self {
-        Self {
-            state: State::default(),
-            pending: None,
-            history: Vec::new(),
-            prefix: self.prefix.clone(),
-            ..*self
-        }
-    }
-
     /// The name of its administrator.
     pub fn root(&self) -> String {
         format!("{}root", self.prefix)

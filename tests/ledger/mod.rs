@@ -28,6 +28,7 @@ const CONFIG: &str = "[tokens]\nrefresh_grace = '60s'\n[sessions]\nsweep_interva
                       [passwords]\nmemory_kib = 12288\niterations = 3\nworkers = 2\n";
 
 /// What all clients did.
+#[derive(Clone)]
 pub struct Ledger {
     /// The clients.
     pub chapters: Vec<Chapter>,
@@ -37,6 +38,11 @@ impl Ledger {
     /// The ledger of `clients` that have done nothing yet.
     pub fn new(clients: u64) -> Self {
         Self { chapters: (0..clients).map(Chapter::new).collect() }
+    }
+
+    /// Whether nothing was done yet.
+    pub fn is_blank(&self) -> bool {
+        self.chapters.iter().all(|chapter| chapter.history.is_empty())
     }
 
     /// A place for a server that is cheap to drive.

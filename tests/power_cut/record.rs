@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::disk::{Change, Disk};
+use crate::disk::{Change, Disk, Image};
 use crate::ledger::deed::KEY;
 use crate::ledger::dice::Dice;
 use crate::ledger::{Ledger, strace};
@@ -17,12 +17,12 @@ const DEEDS: usize = 70;
 /// How many posts each of them writes and deletes to age a database, so that its log is one of many segments.
 const POSTS: usize = 40;
 
-/// Lives of a server on the same directory, each after an orderly end or a kill.
+/// Two lives of a server on the same directory, and a compaction between them or none.
 pub struct Record {
     /// What its clients did.
     pub ledger: Ledger,
-    /// How many deeds of each client were over before the record.
-    before: Vec<usize>,
+    /// What they had done before the record.
+    before: Ledger,
     /// The directory before the record.
     disk: Disk,
     calls: Vec<Call>,
@@ -38,23 +38,38 @@ pub struct Record {
 }
 
 impl Record {
-    /// Has clients drive a server that is configured with `extra` besides, on record: from its first start,
-    /// or on a database that is older; through a compaction or none.
-    pub fn make(extra: &[(&str, &str)], dice: &mut Dice) -> Self {
+    /// Of a server from its first start on, that is configured with `extra` besides.
+    pub fn of_a_first_start(extra: &[(&str, &str)], dice: &mut Dice) -> Self {
+        let workplace = Ledger::workplace();
+        Self::make(&workplace, Ledger::new(CLIENTS), extra, dice)
+    }
+
+    /// Of a server on a database whose log has many segments, most of which are free.
+    pub fn of_an_old_database(dice: &mut Dice) -> Self {
         let workplace = Ledger::workplace();
         let mut ledger = Ledger::new(CLIENTS);
-        let is_old = dice.percent(50);
-        if is_old {
-            let server = workplace.serve();
-            ledger.found(&workplace);
-            ledger.age(server.client(), POSTS, dice);
-            server.stop();
-        }
+        let server = workplace.serve();
+        ledger.found(&workplace);
+        ledger.age(server.client(), POSTS, dice);
+        server.stop();
+        Self::make(&workplace, ledger, &[], dice)
+    }
+
+    /// Of a server that comes back to what a power cut left, and is killed once it has recovered.
+    pub fn of_a_recovery(image: &Image, ledger: Ledger) -> Self {
+        let workplace = Ledger::workplace();
+        image.write(&workplace.path(""));
+        let mut record = Self::blank(&workplace, ledger);
+        record.run(&workplace, strace::SERVE, |command| Server::start(command).kill());
+        record.index();
+        record
+    }
+
+    fn blank(workplace: &Workplace, ledger: Ledger) -> Self {
         let root = workplace.path("").canonicalize().unwrap();
-        let before = ledger.chapters.iter().map(|chapter| chapter.history.len()).collect();
-        let mut record = Self {
+        Self {
+            before: ledger.clone(),
             ledger,
-            before,
             disk: Disk::holding(&root),
             calls: Vec::new(),
             marks: Vec::new(),
@@ -62,31 +77,35 @@ impl Record {
             answered: BTreeMap::new(),
             starts: Vec::new(),
             root,
-        };
-        record.serve(&workplace, extra, !is_old, dice);
+        }
+    }
+
+    fn make(
+        workplace: &Workplace,
+        ledger: Ledger,
+        extra: &[(&str, &str)],
+        dice: &mut Dice,
+    ) -> Self {
+        let mut record = Self::blank(workplace, ledger);
+        record.serve(workplace, extra, dice);
         if dice.percent(50) {
-            record.run(&workplace, &["compact"], |command| {
+            record.run(workplace, &["compact"], |command| {
                 let ended = crate::support::run(command, "");
                 assert_eq!(ended.status, Some(0), "{}", ended.stderr);
             });
         }
-        record.serve(&workplace, extra, false, dice);
+        record.serve(workplace, extra, dice);
         record.index();
         record
     }
 
-    fn serve(
-        &mut self,
-        workplace: &Workplace,
-        extra: &[(&str, &str)],
-        is_first: bool,
-        dice: &mut Dice,
-    ) {
+    /// Has the clients at work until the server ends, in good order or by a kill.
+    fn serve(&mut self, workplace: &Workplace, extra: &[(&str, &str)], dice: &mut Dice) {
         let mut ledger = std::mem::replace(&mut self.ledger, Ledger::new(0));
         self.run(workplace, strace::SERVE, |mut command| {
             command.envs(extra.iter().copied());
             let server = Server::start(command);
-            if is_first {
+            if ledger.is_blank() {
                 ledger.found(workplace);
             }
             ledger.work(server.client(), dice, DEEDS, || {});
@@ -141,6 +160,7 @@ impl Record {
         let answers: Vec<_> = self.answered.values().copied().collect();
         let next = |line| answers.iter().copied().filter(|it| *it > line).min().unwrap_or(line);
         let line = match dice.below(100) {
+            _ if answers.is_empty() => dice.below(self.marks.last().unwrap().0),
             0..=34 => {
                 let start = *dice.pick(&self.starts).unwrap();
                 start + dice.below(next(start) - start + 1)
@@ -163,15 +183,17 @@ impl Record {
         let line = moment.checked_sub(1).map_or(0, |last| self.marks[last].0);
         let read_at = |key: &u64| self.asked.get(key).copied();
         let left_at = |id: &String| self.answered.get(id).copied();
-        let chapters = self.ledger.chapters.iter().zip(&self.before).map(|(chapter, before)| {
-            let mut past = chapter.blank();
-            for (index, entry) in chapter.history.iter().enumerate() {
+        let chapters = self.ledger.chapters.iter().zip(&self.before.chapters);
+        let chapters = chapters.map(|(chapter, before)| {
+            let mut past = before.clone();
+            let mut entries = chapter.history[before.history.len()..].iter().peekable();
+            while let Some(entry) = entries.next() {
                 let answered_at = match &entry.answer {
                     Some((id, _)) => left_at(id),
                     // The operator's answer is not on record, but was there before the next request.
-                    None => chapter.history.get(index + 1).and_then(|next| read_at(&next.key)),
+                    None => entries.peek().and_then(|next| read_at(&next.key)),
                 };
-                if index < *before || answered_at.is_some_and(|at| at <= line) {
+                if answered_at.is_some_and(|at| at <= line) {
                     let body = entry.answer.as_ref().map(|(_, body)| body);
                     past.state.apply(&entry.deed, entry.at, body);
                     continue;
@@ -213,6 +235,13 @@ impl<'a> Replay<'a> {
     /// From the start; the system call `without` is taken to do nothing.
     pub fn new(record: &'a Record, without: Option<&'static str>) -> Self {
         Self { record, disk: record.disk.clone(), steps: 0, positions: BTreeMap::new(), without }
+    }
+
+    /// Up to this moment.
+    pub fn until(record: &'a Record, moment: usize) -> Self {
+        let mut replay = Self::new(record, None);
+        replay.play(moment);
+        replay
     }
 
     /// Goes on to a later moment.
