@@ -3,7 +3,7 @@
 //!
 //! The server is killed at a random moment, or by `strace` as it enters a chosen system call: of a request
 //! read (before the change is applied), of the log written (before it is flushed), synced, or an answer
-//! sent; and while it starts for the first time, starts again, or recovers from the kill before. Without
+//! sent; and while it starts for the first time, recovers from the kill before, or compacts. Without
 //! `strace` there is the random moment only, unless `KEYSTILE_TEST_REQUIRE_STRACE` is 1.
 //!
 //! `KEYSTILE_CRASH_ROUNDS=1000` makes it long, `KEYSTILE_SEED` draws the same again.
@@ -23,7 +23,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::ledger::dice::Dice;
 use crate::ledger::{Ledger, indexes_agree, number_from, strace};
-use crate::support::{Server, Workplace};
+use crate::support::{Server, Workplace, run};
 
 /// How many clients there are.
 const CLIENTS: u64 = 4;
@@ -31,8 +31,10 @@ const CLIENTS: u64 = 4;
 const ROUNDS_PER_DATABASE: usize = 25;
 /// How many things are done in a round at most.
 const DEEDS_MAX: usize = 60;
-/// What a start asks of the system while it opens the store, and about how often.
-const CALLS_OF_A_START: [(&str, usize); 2] = [
+/// How many posts each client writes and deletes to age a database, so that its log is one of many segments.
+const POSTS: usize = 40;
+/// What a start or a compaction asks of the system at the store, and about how often.
+const CALLS_AT_THE_STORE: [(&str, usize); 2] = [
     (
         "pread64,pwrite64,ftruncate,mkdir,rename,unlink,fsync,fdatasync,sync_file_range,flock,bind",
         45,
@@ -49,12 +51,14 @@ enum Moment {
     Entering(&'static str, usize),
     /// At any, and then while it recovers, so many times in a row.
     Recovering(usize),
+    /// At any, and then while `keystile compact` rewrites the database.
+    Compacting,
 }
 
 /// The first ones need no `strace`.
 const MOMENTS_WITHOUT_STRACE: usize = 2;
 
-const MOMENTS: [Moment; 8] = [
+const MOMENTS: [Moment; 9] = [
     Moment::Any,
     Moment::Any,
     Moment::Entering("recvfrom", 40),
@@ -63,6 +67,7 @@ const MOMENTS: [Moment; 8] = [
     Moment::Entering("fdatasync", 30),
     Moment::Entering("sendto", 25),
     Moment::Recovering(2),
+    Moment::Compacting,
 ];
 
 #[test]
@@ -89,6 +94,11 @@ fn live_through(rounds: usize, moments: &[Moment], dice: &mut Dice) -> usize {
         }
     }
     ledger.found(&workplace);
+    if dice.percent(50) {
+        let server = workplace.serve();
+        ledger.age(server.client(), POSTS, dice);
+        server.kill();
+    }
     for round in 0..rounds {
         let moment = *dice.pick(moments).unwrap();
         die(&workplace, &mut ledger, moment, dice);
@@ -101,17 +111,18 @@ fn live_through(rounds: usize, moments: &[Moment], dice: &mut Dice) -> usize {
 /// Starts the server, has the clients at work, and kills it.
 fn die(workplace: &Workplace, ledger: &mut Ledger, moment: Moment, dice: &mut Dice) {
     let server = match moment {
-        Moment::Any | Moment::Recovering(_) => workplace.serve(),
+        Moment::Any | Moment::Recovering(_) | Moment::Compacting => workplace.serve(),
         Moment::Entering(calls, most) => {
-            let command = strace::killed_at(workplace, calls, 1 + dice.below(most));
+            let nth = 1 + dice.below(most);
+            let command = strace::killed_at(workplace, strace::SERVE, calls, nth);
             // It may be killed before it listens.
             let Ok(server) = Server::try_start(command) else { return };
             server
         }
     };
     let deeds = match moment {
-        Moment::Any | Moment::Recovering(_) => dice.below(DEEDS_MAX),
         Moment::Entering(..) => DEEDS_MAX,
+        _ => dice.below(DEEDS_MAX),
     };
     let pid = Pid::from_raw(i32::try_from(server.pid()).unwrap()).unwrap();
     ledger.work(server.client(), dice, deeds, || {
@@ -119,16 +130,20 @@ fn die(workplace: &Workplace, ledger: &mut Ledger, moment: Moment, dice: &mut Di
         let _ = kill_process(pid, Signal::KILL);
     });
     server.wait();
-    if let Moment::Recovering(times) = moment {
-        for _ in 0..times {
-            die_while_starting(workplace, dice);
+    match moment {
+        Moment::Any | Moment::Entering(..) => {}
+        Moment::Recovering(times) => (0..times).for_each(|_| die_while_starting(workplace, dice)),
+        Moment::Compacting => {
+            let (calls, most) = *dice.pick(&CALLS_AT_THE_STORE).unwrap();
+            let nth = 1 + dice.below(most);
+            run(strace::killed_at(workplace, &["compact"], calls, nth), "");
         }
     }
 }
 
 fn die_while_starting(workplace: &Workplace, dice: &mut Dice) {
-    let (calls, most) = *dice.pick(&CALLS_OF_A_START).unwrap();
-    let command = strace::killed_at(workplace, calls, 1 + dice.below(most));
+    let (calls, most) = *dice.pick(&CALLS_AT_THE_STORE).unwrap();
+    let command = strace::killed_at(workplace, strace::SERVE, calls, 1 + dice.below(most));
     if let Ok(server) = Server::try_start(command) {
         server.kill();
     }

@@ -16,6 +16,9 @@ use crate::support::token::claims;
 const ACCOUNTS_MAX: usize = 4;
 /// How many sessions a user has, and how many posts.
 const SESSIONS_MAX: usize = 4;
+const POSTS_MAX: usize = 12;
+/// How long a post is at most.
+const POST_BYTES_MAX: usize = 3000;
 /// How many deeds a chapter has room for.
 const DEEDS_MAX: u64 = 1_000_000;
 
@@ -60,17 +63,6 @@ impl Chapter {
         }
     }
 
-    /// The client as it was before its first deed, to go through its history again.
-    pub fn blank(&self) -> Self {
-        Self {
-            state: State::default(),
-            pending: None,
-            history: Vec::new(),
-            prefix: self.prefix.clone(),
-            ..*self
-        }
-    }
-
     /// The name of its administrator.
     pub fn root(&self) -> String {
         format!("{}root", self.prefix)
@@ -104,6 +96,26 @@ impl Chapter {
         while self.pending.is_none() && may() {
             let deed = self.choose(dice);
             self.perform(client, deed)?;
+        }
+        Ok(())
+    }
+
+    /// Fills the log of the database: its administrator writes `posts` long ones, and deletes all but one.
+    ///
+    /// # Errors
+    /// An answer that cannot be right.
+    pub fn age(&mut self, client: &Client, posts: usize) -> Result<(), String> {
+        let root = self.root();
+        self.perform(client, Deed::Login { name: root.clone() })?;
+        let session = self.state.accounts[&root].sessions.keys().next().unwrap().clone();
+        for _ in 0..posts {
+            let (name, session) = (root.clone(), session.clone());
+            self.perform(client, Deed::Publish { name, session, bytes: POST_BYTES_MAX })?;
+        }
+        let written: Vec<_> = self.state.accounts[&root].posts.keys().skip(1).cloned().collect();
+        for post in written {
+            let (name, session) = (root.clone(), session.clone());
+            self.perform(client, Deed::Unpublish { name, session, post })?;
         }
         Ok(())
     }
@@ -188,25 +200,26 @@ fn on_account(name: String, account: &Account, dice: &mut Dice, is_full: bool) -
     };
     let session = session.clone();
     match roll {
-        0..=29 => Deed::Refresh { name, session },
-        30..=43 if account.sessions.len() < SESSIONS_MAX => Deed::Login { name },
-        30..=50 => Deed::Logout { name, session },
-        51..=57 => Deed::Revoke { name, session },
-        58..=60 if pairs.spent().is_some() => Deed::Reuse { name, session },
-        58..=65 => Deed::ChangePassword { name, session },
-        66..=72 => {
+        0..=23 => Deed::Refresh { name, session },
+        24..=37 if account.sessions.len() < SESSIONS_MAX => Deed::Login { name },
+        24..=44 => Deed::Logout { name, session },
+        45..=51 => Deed::Revoke { name, session },
+        52..=54 if pairs.spent().is_some() => Deed::Reuse { name, session },
+        52..=59 => Deed::ChangePassword { name, session },
+        60..=66 => {
             let is_admin = account.roles.contains(&"admin");
             let roles: &[_] = if is_admin { &["user"] } else { &["admin", "user"] };
             Deed::SetRoles { name, roles }
         }
-        73..=78 => Deed::SetDisabled { name, disabled: true },
-        79..=82 => Deed::EndSessions { name, keep: None },
-        83..=86 => Deed::EndSessions { name, keep: Some(session) },
-        87..=91 if is_full => Deed::Delete { name },
-        _ if account.posts.len() < SESSIONS_MAX => {
-            let title = format!("{name}, {roll}");
-            Deed::Publish { name, session, title }
-        }
-        _ => Deed::Refresh { name, session },
+        67..=72 => Deed::SetDisabled { name, disabled: true },
+        73..=76 => Deed::EndSessions { name, keep: None },
+        77..=80 => Deed::EndSessions { name, keep: Some(session) },
+        81..=86 if is_full => Deed::Delete { name },
+        _ => match account.posts.keys().next() {
+            Some(post) if account.posts.len() >= POSTS_MAX || roll.is_multiple_of(4) => {
+                Deed::Unpublish { name, session, post: post.clone() }
+            }
+            _ => Deed::Publish { name, session, bytes: 1 + dice.below(POST_BYTES_MAX) },
+        },
     }
 }

@@ -36,7 +36,9 @@ pub enum Deed {
     /// Delete the user.
     Delete { name: String },
     /// Write a post.
-    Publish { name: String, session: String, title: String },
+    Publish { name: String, session: String, bytes: usize },
+    /// Delete a post.
+    Unpublish { name: String, session: String, post: String },
 }
 
 /// What is sent as a body.
@@ -102,7 +104,8 @@ impl Deed {
             | Self::SetDisabled { name, .. }
             | Self::EndSessions { name, .. }
             | Self::Delete { name }
-            | Self::Publish { name, .. } => name,
+            | Self::Publish { name, .. }
+            | Self::Unpublish { name, .. } => name,
         }
     }
 
@@ -156,8 +159,12 @@ impl Deed {
                 wanted(Method::DELETE, &path, admin(), Body::None, 204)
             }
             Self::Delete { .. } => wanted(Method::DELETE, &user(), admin(), Body::None, 204),
-            Self::Publish { session, title, .. } => {
-                let draft = json!({ "title": title, "content": "text" });
+            Self::Unpublish { session, post, .. } => {
+                let path = format!("/posts/{post}");
+                wanted(Method::DELETE, &path, holder(session), Body::None, 204)
+            }
+            Self::Publish { name, session, bytes } => {
+                let draft = json!({ "title": name, "content": "x".repeat(*bytes) });
                 post("/posts", holder(session), Body::Json(draft), 201)
             }
         }

@@ -22,11 +22,13 @@ use self::dice::Dice;
 use crate::support::client::Client;
 use crate::support::{Server, Workplace, run};
 
-/// What the server of a ledger is configured with: the cheapest hash there is, and the longest grace.
-const CONFIG: &str = "[tokens]\nrefresh_grace = '60s'\n[log]\nlevel = 'error'\n\
+/// What the server of a ledger is configured with: the cheapest hash there is, the longest grace, and a
+/// sweeper that is always at work.
+const CONFIG: &str = "[tokens]\nrefresh_grace = '60s'\n[sessions]\nsweep_interval = '100ms'\n[log]\nlevel = 'error'\n\
                       [passwords]\nmemory_kib = 12288\niterations = 3\nworkers = 2\n";
 
 /// What all clients did.
+#[derive(Clone)]
 pub struct Ledger {
     /// The clients.
     pub chapters: Vec<Chapter>,
@@ -36,6 +38,11 @@ impl Ledger {
     /// The ledger of `clients` that have done nothing yet.
     pub fn new(clients: u64) -> Self {
         Self { chapters: (0..clients).map(Chapter::new).collect() }
+    }
+
+    /// Whether nothing was done yet.
+    pub fn is_blank(&self) -> bool {
+        self.chapters.iter().all(|chapter| chapter.history.is_empty())
     }
 
     /// A place for a server that is cheap to drive.
@@ -65,27 +72,20 @@ impl Ledger {
         at_end: impl Fn() + Sync,
     ) {
         let (done, at_end) = (AtomicUsize::new(0), &at_end);
-        let may = || {
+        let may = &|| {
             let number = done.fetch_add(1, Ordering::Relaxed);
             if number == deeds {
                 at_end();
             }
             number < deeds
         };
-        let may = &may;
-        let outcomes: Vec<_> = std::thread::scope(|scope| {
-            let started: Vec<_> = self
-                .chapters
-                .iter_mut()
-                .map(|chapter| {
-                    let mut dice = dice.fork();
-                    scope.spawn(move || chapter.work(client, &mut dice, may))
-                })
-                .collect();
-            started.into_iter().map(|thread| thread.join().unwrap()).collect()
-        });
-        let wrong: Vec<_> = outcomes.into_iter().filter_map(Result::err).collect();
-        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        self.each(dice, |chapter, dice| chapter.work(client, dice, may)).unwrap();
+    }
+
+    /// Has every client fill the database's log with `posts` posts, nearly all of which are gone at the end.
+    #[track_caller]
+    pub fn age(&mut self, client: &Client, posts: usize, dice: &mut Dice) {
+        self.each(dice, |chapter, _| chapter.age(client, posts)).unwrap();
     }
 
     /// Sees whether `server` shows all that was done, and settles what was left open.
@@ -109,15 +109,26 @@ impl Ledger {
                 return Err(format!("nobody made the user {name}"));
             }
         }
+        self.each(dice, |chapter, dice| check::settle(chapter, client, &listed, dice))
+    }
+
+    /// Has all clients do something at once.
+    fn each(
+        &mut self,
+        dice: &mut Dice,
+        deed: impl Fn(&mut Chapter, &mut Dice) -> Result<(), String> + Sync,
+    ) -> Result<(), String> {
+        let deed = &deed;
         let outcomes: Vec<_> = std::thread::scope(|scope| {
-            let settle = |chapter| {
-                let (mut dice, listed) = (dice.fork(), &listed);
-                scope.spawn(move || check::settle(chapter, client, listed, &mut dice))
+            let start = |chapter| {
+                let mut dice = dice.fork();
+                scope.spawn(move || deed(chapter, &mut dice))
             };
-            let started: Vec<_> = self.chapters.iter_mut().map(settle).collect();
+            let started: Vec<_> = self.chapters.iter_mut().map(start).collect();
             started.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
-        outcomes.into_iter().collect()
+        let wrong: Vec<_> = outcomes.into_iter().filter_map(Result::err).collect();
+        if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
     }
 
     /// Logs every administrator in that can be, and finds out which of them are there if that is open.

@@ -155,6 +155,7 @@ impl State {
                 self.accounts.remove(name);
                 self.free.insert(name.clone());
             }
+            Deed::Unpublish { name, post, .. } => drop(self.account(name).posts.remove(post)),
             Deed::Publish { name, .. } => match answer {
                 Some(post) => {
                     let id = post["id"].as_str().unwrap().to_owned();

@@ -57,7 +57,7 @@ struct File {
 }
 
 /// Files and names, with what is safe and what is not.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Disk {
     files: Vec<File>,
     /// As the running system sees them.
@@ -117,6 +117,29 @@ impl Disk {
             safe: BTreeMap::new(),
             pending: Vec::new(),
             syncing: BTreeMap::new(),
+        }
+    }
+
+    /// A directory all of whose files are safe.
+    pub fn holding(directory: &Path) -> Self {
+        let mut disk = Self::new();
+        disk.hold(directory, Path::new(""));
+        disk.safe = disk.names.clone();
+        disk.pending.clear();
+        disk
+    }
+
+    fn hold(&mut self, root: &Path, directory: &Path) {
+        for entry in fs::read_dir(root.join(directory)).unwrap() {
+            let (path, found) = (entry.unwrap().path(), directory);
+            let name = found.join(path.file_name().unwrap());
+            self.create(0, &name, path.is_dir());
+            if path.is_dir() {
+                self.hold(root, &name);
+            } else {
+                let file = self.find(&name).unwrap();
+                self.files[file].safe = fs::read(&path).unwrap();
+            }
         }
     }
 

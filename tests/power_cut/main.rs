@@ -34,7 +34,9 @@ use crate::record::{Record, Replay};
 use crate::support::Server;
 
 /// How many cuts are made of one record.
-const CUTS_PER_RECORD: usize = 70;
+const CUTS_PER_RECORD: usize = 50;
+/// And of the recovery from one of them.
+const CUTS_PER_RECOVERY: usize = 17;
 /// How many are made of one that must lose something.
 const CUTS_THAT_LOSE: usize = 8;
 /// How many servers are tried at a time.
@@ -63,14 +65,27 @@ fn whatever_was_answered_survives_a_power_cut() {
     let mut dice = Dice::from_environment();
     let (began, mut done) = (Instant::now(), 0);
     while done < cuts {
-        let record = Record::make(&[], &mut dice);
-        let count = CUTS_PER_RECORD.min(cuts - done);
-        let cuts_of_it = (0..count).map(|_| (record.moment(&mut dice), fate(&mut dice)));
-        let lost = try_all(&record, None, cuts_of_it.collect(), &mut dice);
-        assert!(lost.is_empty(), "{} of {count} cuts lost something: {}", lost.len(), keep(lost));
-        done += count;
+        let record = if dice.percent(50) {
+            Record::of_a_first_start(&[], &mut dice)
+        } else {
+            Record::of_an_old_database(&mut dice)
+        };
+        done += cut(&record, CUTS_PER_RECORD.min(cuts - done), &mut dice);
+        let moment = record.moment(&mut dice);
+        let image = Replay::until(&record, moment).disk.fail(fate(&mut dice), &mut dice);
+        let recovery = Record::of_a_recovery(&image, record.ledger_at(moment));
+        done += cut(&recovery, CUTS_PER_RECOVERY.min(cuts - done), &mut dice);
         println!("{done} of {cuts} cuts, {} s", began.elapsed().as_secs());
     }
+}
+
+/// Cuts the power so many times, none of which may lose anything.
+#[track_caller]
+fn cut(record: &Record, count: usize, dice: &mut Dice) -> usize {
+    let cuts = (0..count).map(|_| (record.moment(dice), fate(dice))).collect();
+    let lost = try_all(record, None, cuts, dice);
+    assert!(lost.is_empty(), "{} of {count} cuts lost something: {}", lost.len(), keep(lost));
+    count
 }
 
 #[test]
@@ -79,7 +94,7 @@ fn without_a_sync_the_same_cuts_lose_what_was_answered() {
         return;
     }
     let mut dice = Dice::from_environment();
-    let record = Record::make(&[("KEYSTILE_STORAGE__DURABILITY", "flush")], &mut dice);
+    let record = Record::of_a_first_start(&[("KEYSTILE_STORAGE__DURABILITY", "flush")], &mut dice);
     assert_loses(&record, None, &mut dice);
 }
 
@@ -89,7 +104,7 @@ fn with_a_sync_that_does_nothing_the_same_cuts_lose_what_was_answered() {
         return;
     }
     let mut dice = Dice::from_environment();
-    let record = Record::make(&[], &mut dice);
+    let record = Record::of_a_first_start(&[], &mut dice);
     for without in ["fdatasync", "fsync"] {
         assert_loses(&record, Some(without), &mut dice);
     }

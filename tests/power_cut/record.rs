@@ -3,22 +3,28 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::disk::{Change, Disk};
+use crate::disk::{Change, Disk, Image};
 use crate::ledger::deed::KEY;
 use crate::ledger::dice::Dice;
 use crate::ledger::{Ledger, strace};
-use crate::support::Server;
+use crate::support::{Server, Workplace};
 use crate::trace::{CALLS, Call};
 
 /// How many clients there are.
 const CLIENTS: u64 = 4;
-/// How many things they do in each of the two lives of a server.
+/// How many things they do while a server lives.
 const DEEDS: usize = 70;
+/// How many posts each of them writes and deletes to age a database, so that its log is one of many segments.
+const POSTS: usize = 40;
 
-/// Two lives of a server on the same directory, the second opened after an orderly end or a kill.
+/// Two lives of a server on the same directory, and a compaction between them or none.
 pub struct Record {
     /// What its clients did.
     pub ledger: Ledger,
+    /// What they had done before the record.
+    before: Ledger,
+    /// The directory before the record.
+    disk: Disk,
     calls: Vec<Call>,
     /// Beginnings and ends of calls in their order: the line, the call, and whether it is its end.
     marks: Vec<(usize, usize, bool)>,
@@ -26,26 +32,81 @@ pub struct Record {
     asked: BTreeMap<u64, usize>,
     /// When its answer was about to leave, by its `x-request-id`.
     answered: BTreeMap<String, usize>,
-    /// When the second life began.
-    reopened: usize,
+    /// When each process began.
+    starts: Vec<usize>,
     root: PathBuf,
 }
 
 impl Record {
-    /// Has clients drive a server that is configured with `extra` besides, on record.
-    pub fn make(extra: &[(&str, &str)], dice: &mut Dice) -> Self {
+    /// Of a server from its first start on, that is configured with `extra` besides.
+    pub fn of_a_first_start(extra: &[(&str, &str)], dice: &mut Dice) -> Self {
         let workplace = Ledger::workplace();
-        let traces = tempfile::tempdir().unwrap();
+        Self::make(&workplace, Ledger::new(CLIENTS), extra, dice)
+    }
+
+    /// Of a server on a database whose log has many segments, most of which are free.
+    pub fn of_an_old_database(dice: &mut Dice) -> Self {
+        let workplace = Ledger::workplace();
         let mut ledger = Ledger::new(CLIENTS);
-        let (mut calls, mut line, mut reopened) = (Vec::new(), 0, 0);
-        for life in ["first", "second"] {
-            reopened = line;
-            let file = traces.path().join(life);
-            let mut command = strace::recorded(&workplace, CALLS, &file);
+        let server = workplace.serve();
+        ledger.found(&workplace);
+        ledger.age(server.client(), POSTS, dice);
+        server.stop();
+        Self::make(&workplace, ledger, &[], dice)
+    }
+
+    /// Of a server that comes back to what a power cut left, and is killed once it has recovered.
+    pub fn of_a_recovery(image: &Image, ledger: Ledger) -> Self {
+        let workplace = Ledger::workplace();
+        image.write(&workplace.path(""));
+        let mut record = Self::blank(&workplace, ledger);
+        record.run(&workplace, strace::SERVE, |command| Server::start(command).kill());
+        record.index();
+        record
+    }
+
+    fn blank(workplace: &Workplace, ledger: Ledger) -> Self {
+        let root = workplace.path("").canonicalize().unwrap();
+        Self {
+            before: ledger.clone(),
+            ledger,
+            disk: Disk::holding(&root),
+            calls: Vec::new(),
+            marks: Vec::new(),
+            asked: BTreeMap::new(),
+            answered: BTreeMap::new(),
+            starts: Vec::new(),
+            root,
+        }
+    }
+
+    fn make(
+        workplace: &Workplace,
+        ledger: Ledger,
+        extra: &[(&str, &str)],
+        dice: &mut Dice,
+    ) -> Self {
+        let mut record = Self::blank(workplace, ledger);
+        record.serve(workplace, extra, dice);
+        if dice.percent(50) {
+            record.run(workplace, &["compact"], |command| {
+                let ended = crate::support::run(command, "");
+                assert_eq!(ended.status, Some(0), "{}", ended.stderr);
+            });
+        }
+        record.serve(workplace, extra, dice);
+        record.index();
+        record
+    }
+
+    /// Has the clients at work until the server ends, in good order or by a kill.
+    fn serve(&mut self, workplace: &Workplace, extra: &[(&str, &str)], dice: &mut Dice) {
+        let mut ledger = std::mem::replace(&mut self.ledger, Ledger::new(0));
+        self.run(workplace, strace::SERVE, |mut command| {
             command.envs(extra.iter().copied());
             let server = Server::start(command);
-            if line == 0 {
-                ledger.found(&workplace);
+            if ledger.is_blank() {
+                ledger.found(workplace);
             }
             ledger.work(server.client(), dice, DEEDS, || {});
             if dice.percent(50) {
@@ -53,46 +114,58 @@ impl Record {
             } else {
                 server.kill();
             }
-            let text = std::fs::read_to_string(&file).unwrap();
-            let (more, next) = Call::all_of(&text, line);
-            calls.extend(more);
-            line = next;
-        }
-        let root = workplace.path("").canonicalize().unwrap();
-        Self::of(ledger, calls, reopened, root)
+        });
+        self.ledger = ledger;
     }
 
-    fn of(ledger: Ledger, calls: Vec<Call>, reopened: usize, root: PathBuf) -> Self {
-        let mut marks = Vec::new();
-        let (mut asked, mut answered) = (BTreeMap::new(), BTreeMap::new());
-        for (index, call) in calls.iter().enumerate() {
-            marks.push((call.begun, index, false));
-            marks.extend(call.ended.map(|line| (line, index, true)));
+    /// Runs the binary with `arguments` and adds what it asked for.
+    fn run(
+        &mut self,
+        workplace: &Workplace,
+        arguments: &[&str],
+        drive: impl FnOnce(std::process::Command),
+    ) {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("trace");
+        drive(strace::recorded(workplace, arguments, CALLS, &file));
+        let text = std::fs::read_to_string(&file).unwrap();
+        let line = self.calls.iter().map(|call| call.ended.unwrap_or(call.begun)).max();
+        let line = line.unwrap_or_default();
+        self.starts.push(line);
+        self.calls.extend(Call::all_of(&text, line));
+    }
+
+    fn index(&mut self) {
+        for (index, call) in self.calls.iter().enumerate() {
+            self.marks.push((call.begun, index, false));
+            self.marks.extend(call.ended.map(|line| (line, index, true)));
             match call.name.as_str() {
                 "recvfrom" | "read" | "readv" | "recvmsg" if is_socket(call) => {
                     let key = header(&call.data(), KEY).map(|key| key.parse().unwrap());
-                    asked.extend(key.map(|key| (key, call.begun)));
+                    self.asked.extend(key.map(|key| (key, call.begun)));
                 }
                 "sendto" | "write" | "writev" | "sendmsg" if is_socket(call) => {
-                    answered
+                    self.answered
                         .extend(header(&call.data(), "x-request-id").map(|id| (id, call.begun)));
                 }
                 _ => {}
             }
         }
-        marks.sort_unstable_by_key(|&(line, _, is_end)| (line, is_end));
-        Self { ledger, calls, marks, asked, answered, reopened, root }
+        self.marks.sort_unstable_by_key(|&(line, _, is_end)| (line, is_end));
     }
 
-    /// Moments at which the power may fail, as numbers of steps; early ones, those of the second start and
-    /// those right after an answer are drawn more often than others.
+    /// Moments at which the power may fail, as numbers of steps; those of starts and compactions, and those right
+    /// after an answer, are drawn more often than others.
     pub fn moment(&self, dice: &mut Dice) -> usize {
         let answers: Vec<_> = self.answered.values().copied().collect();
         let next = |line| answers.iter().copied().filter(|it| *it > line).min().unwrap_or(line);
         let line = match dice.below(100) {
-            0..=14 => dice.below(next(0) + 1),
-            15..=29 => self.reopened + dice.below(next(self.reopened) - self.reopened + 1),
-            30..=64 => *dice.pick(&answers).unwrap(),
+            _ if answers.is_empty() => dice.below(self.marks.last().unwrap().0),
+            0..=34 => {
+                let start = *dice.pick(&self.starts).unwrap();
+                start + dice.below(next(start) - start + 1)
+            }
+            35..=69 => *dice.pick(&answers).unwrap(),
             _ => dice.below(self.marks.last().unwrap().0),
         };
         self.marks.partition_point(|(at, _, _)| *at <= line)
@@ -110,13 +183,15 @@ impl Record {
         let line = moment.checked_sub(1).map_or(0, |last| self.marks[last].0);
         let read_at = |key: &u64| self.asked.get(key).copied();
         let left_at = |id: &String| self.answered.get(id).copied();
-        let chapters = self.ledger.chapters.iter().map(|chapter| {
-            let mut past = chapter.blank();
-            for (index, entry) in chapter.history.iter().enumerate() {
+        let chapters = self.ledger.chapters.iter().zip(&self.before.chapters);
+        let chapters = chapters.map(|(chapter, before)| {
+            let mut past = before.clone();
+            let mut entries = chapter.history[before.history.len()..].iter().peekable();
+            while let Some(entry) = entries.next() {
                 let answered_at = match &entry.answer {
                     Some((id, _)) => left_at(id),
                     // The operator's answer is not on record, but was there before the next request.
-                    None => chapter.history.get(index + 1).and_then(|next| read_at(&next.key)),
+                    None => entries.peek().and_then(|next| read_at(&next.key)),
                 };
                 if answered_at.is_some_and(|at| at <= line) {
                     let body = entry.answer.as_ref().map(|(_, body)| body);
@@ -138,9 +213,8 @@ impl Record {
         let Some((line, call, _)) = moment.checked_sub(1).map(|last| self.marks[last]) else {
             return "before anything".to_owned();
         };
-        let which = if line > self.reopened { "second" } else { "first" };
         let (lines, name) = (self.marks.last().unwrap().0, &self.calls[call].name);
-        format!("line {line} of {lines}, {which} life, after {name}")
+        format!("line {line} of {lines}, processes from {:?}, after {name}", self.starts)
     }
 }
 
@@ -160,7 +234,14 @@ pub struct Replay<'a> {
 impl<'a> Replay<'a> {
     /// From the start; the system call `without` is taken to do nothing.
     pub fn new(record: &'a Record, without: Option<&'static str>) -> Self {
-        Self { record, disk: Disk::new(), steps: 0, positions: BTreeMap::new(), without }
+        Self { record, disk: record.disk.clone(), steps: 0, positions: BTreeMap::new(), without }
+    }
+
+    /// Up to this moment.
+    pub fn until(record: &'a Record, moment: usize) -> Self {
+        let mut replay = Self::new(record, None);
+        replay.play(moment);
+        replay
     }
 
     /// Goes on to a later moment.

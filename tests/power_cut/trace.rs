@@ -26,12 +26,11 @@ pub struct Call {
 }
 
 impl Call {
-    /// The calls of a trace, whose lines are numbered from `first`, in the order in which they began; and
-    /// the number that comes after.
-    pub fn all_of(text: &str, first: usize) -> (Vec<Self>, usize) {
+    /// The calls of a trace, whose lines are numbered from after `last`, in the order in which they began.
+    pub fn all_of(text: &str, last: usize) -> Vec<Self> {
         let mut calls: Vec<Self> = Vec::new();
         let mut open = BTreeMap::new();
-        let mut number = first;
+        let mut number = last;
         for line in text.lines() {
             number += 1;
             let (thread, event) = line.split_once(' ').unwrap();
@@ -53,7 +52,7 @@ impl Call {
                 calls.push(call);
             }
         }
-        (calls, number)
+        calls
     }
 
     fn begin(name: &str, begun: usize) -> Self {

@@ -26,6 +26,7 @@ mod server;
 mod sessions;
 mod staged;
 mod sweep;
+mod tail;
 mod tally;
 mod users;
 mod writer;

@@ -16,6 +16,7 @@ use super::keys::{Table, meta};
 use super::lease::Manifest;
 use super::log;
 use super::open::{OpenError, SledSettings};
+use super::tail;
 use super::tally::{self, Noted};
 use crate::store::codec::{self, SCHEMA_VERSION};
 
@@ -57,17 +58,20 @@ pub(super) fn recover(
     purpose: Purpose,
 ) -> Result<(Db, Manifest), OpenError> {
     let path = settings.path.as_path();
+    let directory = manifest.directory.path(path);
+    let io = |error| OpenError::io(&directory, error);
+    tail::put_back(&directory).map_err(io)?;
     inspect(path, manifest)?;
     let promised = promised(path, manifest)?;
     // sled may shorten the file as soon as it has it, and a kill must not make that look like a loss.
     let loosened =
         Manifest { bytes_min: manifest.bytes_min.min(SEGMENT_BYTES), ..manifest.clone() };
     loosened.replace(path)?;
-    let opened = replay(settings, &manifest.directory.path(path), purpose).and_then(|db| {
+    let opened = replay_kept(settings, &directory, purpose).and_then(|db| {
         verify(path, &db, manifest, promised)?;
         Ok(db)
     });
-    if opened.is_err() {
+    if opened.is_err() && length(&manifest.directory.file(path)) >= Some(manifest.bytes_min) {
         manifest.replace(path)?;
     }
     Ok((opened?, loosened))
@@ -202,6 +206,24 @@ fn verify(path: &Path, db: &Db, manifest: &Manifest, promised: u64) -> Result<()
         return Err(lost());
     }
     Ok(())
+}
+
+/// Opens sled with the end of its log kept aside, which is put back if it cannot.
+fn replay_kept(
+    settings: &SledSettings,
+    directory: &Path,
+    purpose: Purpose,
+) -> Result<Db, OpenError> {
+    let io = |error| OpenError::io(directory, error);
+    tail::keep(directory).map_err(io)?;
+    let replayed = replay(settings, directory, purpose);
+    if replayed.is_ok() { tail::let_go(directory) } else { tail::put_back(directory) }
+        .map_err(io)?;
+    replayed
+}
+
+fn length(file: &Path) -> Option<u64> {
+    Some(fs::metadata(file).ok()?.len())
 }
 
 /// Opens sled; a snapshot that a killed start has left is dropped, and one that is bad is done without.
