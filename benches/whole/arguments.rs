@@ -19,6 +19,8 @@ pub enum Arguments {
 pub struct Plan {
     /// The server's binary.
     pub server: PathBuf,
+    /// The command line that asks for this.
+    pub command: &'static str,
     /// Rounds that count; one more goes before them, to warm up.
     pub rounds: u32,
     /// How long each subject runs in each round.
@@ -38,6 +40,7 @@ impl Arguments {
     pub fn parse() -> Result<Self> {
         let mut plan = Plan {
             server: env!("CARGO_BIN_EXE_keystile").into(),
+            command: "cargo bench --bench whole",
             rounds: 9,
             span: Duration::from_secs(1),
             flood: Duration::from_secs(10),
@@ -51,7 +54,8 @@ impl Arguments {
                 "--bench" => {}
                 "--quick" => {
                     let (span, flood) = (Duration::from_millis(400), Duration::from_secs(3));
-                    plan = Plan { rounds: 5, span, flood, starts: 5, ..plan };
+                    let command = "cargo bench --bench whole -- --quick";
+                    plan = Plan { command, rounds: 5, span, flood, starts: 5, ..plan };
                 }
                 "--server" => {
                     let file = words.next().context("--server names a file")?;

@@ -57,7 +57,7 @@ fn main() -> Result<()> {
 
 fn measure(plan: &Plan) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut run = Run::new("The server as a whole", "cargo bench --bench whole")?;
+    let mut run = Run::new("The server as a whole", plan.command)?;
     let mut at_rest = None;
     if plan.only.is_none() {
         progress("starts and idle memory")?;
