@@ -14,8 +14,13 @@ use crate::store::Store;
 const BEAT_INTERVAL: Duration = Duration::from_secs(5);
 /// How far the clock may get ahead of the monotonic one before its time is no longer swept by.
 const LEAP_MAX: Duration = Duration::from_secs(24 * 60 * 60);
-/// How many dead records one step of the sweeper removes, so that traffic goes in between.
-const SWEEP_STEP: usize = 256;
+/// How many dead records one step of the sweeper removes: each may be a page that has to be read.
+const SWEEP_STEP: usize = 64;
+/// How long the sweeper rests after each step, in lengths of that step: traffic has the writer, the disk and
+/// the cache to itself meanwhile.
+const SWEEP_REST: u32 = 3;
+/// And how long at most, however long a step took.
+const SWEEP_REST_MAX: Duration = Duration::from_secs(1);
 
 /// Resolves once `stopped` says so.
 pub async fn until(mut stopped: watch::Receiver<bool>) {
@@ -56,10 +61,12 @@ pub async fn sweep(
         }
         let (began, mut records) = (Instant::now(), 0);
         loop {
+            let step_began = Instant::now();
             match store.sweep(clock.now(), SWEEP_STEP).await {
                 Ok(step) => {
                     records += step;
-                    if step < SWEEP_STEP || *stopped.borrow() {
+                    let rest = step_began.elapsed().saturating_mul(SWEEP_REST).min(SWEEP_REST_MAX);
+                    if step < SWEEP_STEP || !goes_on(&stopped, rest).await {
                         break;
                     }
                 }
