@@ -19,14 +19,20 @@ pub enum Arguments {
 pub struct Plan {
     /// The server's binary.
     pub server: PathBuf,
+    /// The command line that asks for this.
+    pub command: &'static str,
     /// Rounds that count; one more goes before them, to warm up.
     pub rounds: u32,
     /// How long each subject runs in each round.
     pub span: Duration,
+    /// How long logins flood the server.
+    pub flood: Duration,
     /// Starts on an empty directory.
     pub starts: usize,
     /// Measures the operations whose name holds this, and nothing else.
     pub only: Option<String>,
+    /// Whether the results are kept.
+    pub write: bool,
 }
 
 impl Arguments {
@@ -34,26 +40,37 @@ impl Arguments {
     pub fn parse() -> Result<Self> {
         let mut plan = Plan {
             server: env!("CARGO_BIN_EXE_keystile").into(),
+            command: "cargo bench --bench whole",
             rounds: 9,
             span: Duration::from_secs(1),
+            flood: Duration::from_secs(10),
             starts: 15,
             only: None,
+            write: false,
         };
         let mut words = std::env::args().skip(1);
         while let Some(word) = words.next() {
             match word.as_str() {
                 "--bench" => {}
                 "--quick" => {
-                    plan = Plan { rounds: 5, span: Duration::from_millis(400), starts: 5, ..plan };
+                    let (span, flood) = (Duration::from_millis(400), Duration::from_secs(3));
+                    let command = "cargo bench --bench whole -- --quick";
+                    plan = Plan { command, rounds: 5, span, flood, starts: 5, ..plan };
                 }
                 "--server" => {
                     let file = words.next().context("--server names a file")?;
                     plan.server = std::fs::canonicalize(&file).context(file)?;
                 }
                 "--only" => plan.only = Some(words.next().context("--only names an operation")?),
+                "--write" => plan.write = true,
                 reference::WORD => return Ok(Self::Reference(words.collect())),
-                other => bail!("{other} is none of --quick, --server FILE and --only NAME"),
+                other => {
+                    bail!("{other} is none of --quick, --write, --server FILE and --only NAME")
+                }
             }
+        }
+        if plan.write && plan.only.is_some() {
+            bail!("--write keeps a whole run, --only makes a part of one");
         }
         Ok(Self::Measure(plan))
     }

@@ -175,7 +175,8 @@ fn presented(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     if values.next().is_some() {
         return Err(Code::AmbiguousCredentials.into());
     }
-    let Ok(text) = value.to_str() else { return Ok(Some("")) };
+    // `to_str` looks at each byte by itself; what else it would refuse is no token either.
+    let Ok(text) = str::from_utf8(value.as_bytes()) else { return Ok(Some("")) };
     let Some(token) = without_prefix(text) else { return Ok(None) };
     Ok(Some(without_prefix(token).unwrap_or(token)))
 }

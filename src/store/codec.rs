@@ -14,12 +14,17 @@ pub const SCHEMA_VERSION: u32 = 2;
 /// The first byte of every record.
 const RECORD_VERSION: u8 = 1;
 
+/// What most records fit into, in bytes.
+const RECORD_BYTES: usize = 256;
+
 /// The bytes of `record`, which is to stand at `key` of `table`.
 ///
 /// # Errors
 /// `Corrupt` when the record has no postcard form.
 pub fn encode<T: Serialize>(table: &'static str, key: &[u8], record: &T) -> Result<Vec<u8>> {
-    postcard::to_extend(record, vec![RECORD_VERSION]).map_err(|_| corrupt(table, key))
+    let mut bytes = Vec::with_capacity(RECORD_BYTES);
+    bytes.push(RECORD_VERSION);
+    postcard::to_extend(record, bytes).map_err(|_| corrupt(table, key))
 }
 
 /// The record in `bytes`, which stood at `key` of `table`.

@@ -33,6 +33,9 @@ use crate::store::KeyPurpose;
 /// The longest token that is made or read, in bytes.
 pub const TOKEN_BYTES_MAX: usize = 4096;
 
+/// What the claims of most tokens fit into, in bytes.
+const PAYLOAD_BYTES: usize = 512;
+
 /// The longest life an access token may claim, whatever its life is configured to be today: 60 minutes.
 pub const ACCESS_TTL_MAX: Duration = Duration::from_secs(60 * 60);
 
@@ -214,7 +217,8 @@ impl Tokens {
 }
 
 fn sign(ring: &Ring, wire: &Wire) -> Result<String, SignError> {
-    let payload = serde_json::to_vec(wire).map_err(|_| SignError::Failed)?;
+    let mut payload = Vec::with_capacity(PAYLOAD_BYTES);
+    serde_json::to_writer(&mut payload, wire).map_err(|_| SignError::Failed)?;
     let key = ring.signing().ok_or(SignError::Failed)?;
     let token = key.sign(&payload).map_err(|_| SignError::Failed)?;
     if token.len() > TOKEN_BYTES_MAX { Err(SignError::TooLong) } else { Ok(token) }

@@ -118,7 +118,10 @@ fn a_reader_that_goes_away_has_no_dump() {
 
 #[test]
 fn an_operator_who_does_not_read_on_hinders_nobody() {
-    let workplace = used();
+    let workplace = Workplace::new();
+    // More than a socket holds for a reader who does not come.
+    workplace.write("many.jsonl", &many_users(3000));
+    workplace.run(&["import", "many.jsonl"]).output();
     let server = workplace.serve();
     let ask = || {
         let mut operator = UnixStream::connect(workplace.data().join("admin.sock")).unwrap();

@@ -15,7 +15,6 @@ mod directory;
 mod disk;
 mod dump;
 mod dump_under_load;
-mod killed;
 mod operator;
 mod restart;
 mod signals;

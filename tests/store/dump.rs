@@ -7,6 +7,7 @@ use keystile::auth::model::user::{PasswordHash, User};
 use keystile::auth::model::username::{Email, NamePolicy, Username};
 use keystile::clock::Timestamp;
 use keystile::store::dump::{Change, DumpError, Key, Reader, Writer, survey};
+use proptest::prelude::*;
 
 use crate::fixture::{Make, NOW};
 
@@ -249,4 +250,24 @@ fn the_last_line_of_a_record_counts_and_a_removed_one_is_gone_with_its_posts() {
     let expected =
         [Change::Post(kept), Change::Audit(late), Change::User(heir), Change::User(changed)];
     assert_eq!(loaded, expected);
+}
+
+proptest! {
+    #[test]
+    fn a_name_that_could_be_taken_and_any_text_read_back(
+        ascii in "[a-z0-9][a-z0-9._@+-]{0,63}",
+        unicode in "\\PC{1,20}",
+        title in any::<String>(),
+        content in any::<String>(),
+    ) {
+        let make = Make::new();
+        let names = [(&ascii, NamePolicy::Ascii), (&unicode, NamePolicy::Unicode)];
+        let names = names.into_iter().filter_map(|(text, policy)| Username::parse(text, policy).ok());
+        let users = names.map(|username| Change::User(User { username, ..make.user("x") }));
+        let mut changes: Vec<_> = users.collect();
+        prop_assert!(!changes.is_empty(), "{ascii} is a name");
+        let post = make.post(&make.user("x"), NOW);
+        changes.push(Change::Post(Post { title, content, ..post }));
+        prop_assert_eq!(read(&written(&changes)).unwrap(), changes);
+    }
 }

@@ -102,6 +102,11 @@ impl Call<'_> {
 
     /// Sends it without a body.
     pub fn send(self) -> Answer {
+        self.try_send().unwrap()
+    }
+
+    /// Sends it without a body to a server that may be gone.
+    pub fn try_send(self) -> Result<Answer, ureq::Error> {
         let is_get = self.request.method_ref() == Some(&Method::GET);
         let answered = if is_get {
             self.agent.run(self.request.body(()).unwrap())
@@ -109,7 +114,7 @@ impl Call<'_> {
             // Says that its length is zero, where the library would begin a chunked body.
             self.agent.run(self.request.body("").unwrap())
         };
-        Answer::of(answered).unwrap()
+        Answer::of(answered)
     }
 
     /// Sends it with a URL-encoded form.

@@ -144,7 +144,13 @@ pub struct Server {
 impl Server {
     /// Starts `command`, and waits until it has said where it listens: connections are taken by then.
     #[track_caller]
-    pub fn start(mut command: Command) -> Self {
+    pub fn start(command: Command) -> Self {
+        let started = Self::try_start(command);
+        started.unwrap_or_else(|ended| panic!("the server did not start: {}", ended.stderr))
+    }
+
+    /// Starts `command`, which may end before it listens.
+    pub fn try_start(mut command: Command) -> Result<Self, Ended> {
         let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (sender, lines) = mpsc::channel();
@@ -162,10 +168,10 @@ impl Server {
         let found = lines.iter().find_map(|line| address(&line));
         drop(watchdog);
         let Some(address) = found else {
-            child.wait().unwrap();
-            panic!("the server did not start: {}", log.join().unwrap());
+            let status = child.wait().unwrap();
+            return Err(Ended::new(status, String::new(), log.join().unwrap()));
         };
-        Self { child, address, client: Client::new(address), lines, log: Some(log) }
+        Ok(Self { child, address, client: Client::new(address), lines, log: Some(log) })
     }
 
     /// Where it listens.

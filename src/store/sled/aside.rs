@@ -15,6 +15,7 @@ use super::keys::{Table, meta};
 use super::lease::{Manifest, sync_directory};
 use super::open::{OpenError, SledSettings};
 use super::recover::{self, Purpose, SEGMENT_BYTES, Sentinel};
+use super::tally::Tally;
 use crate::store::codec::{self, SCHEMA_VERSION};
 
 /// A database in the making.
@@ -77,17 +78,21 @@ impl<'a> Aside<'a> {
         let sentinel = codec::encode(Table::Meta.name(), meta::INSTANCE, &sentinel)
             .map_err(|error| OpenError::damaged(path, &error.to_string()))?;
         let directory = manifest.directory.path(path);
+        manifest.schema = SCHEMA_VERSION;
         let settle = || {
             trees.of(Table::Meta).insert(meta::INSTANCE, sentinel)?;
+            let tally = Tally::resume(&db, &directory, &manifest)?;
+            let (tree, all_of_this) = tally.next();
+            tree.apply_batch(all_of_this)?;
             db.flush()?;
             // sled never syncs most of these itself; a power cut would leave a torn `conf` that does not open.
             recover::tighten(&directory)?;
             sync_all(&directory)?;
             sync_directory(path)?;
+            tally.note()?;
             Ok(fs::metadata(manifest.directory.file(path))?.len())
         };
         let length = settle().map_err(|error: ::sled::Error| OpenError::io(path, error.into()))?;
-        manifest.schema = SCHEMA_VERSION;
         manifest.sealed = true;
         manifest.bytes_min = length.min(SEGMENT_BYTES);
         Ok((db, manifest))

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use super::keys::{Range, Table};
 use super::lease::Lease;
+use super::tally::Tally;
 use crate::store::{Result, StoreError, codec};
 
 /// The value to stand at a key, or its removal.
@@ -34,6 +35,7 @@ pub enum Durability {
 /// All of sled that the engine holds. The order of the fields is the order in which they are let go.
 pub(super) struct Database {
     trees: Trees,
+    tally: Tally,
     db: Db,
     file: File,
     durability: Durability,
@@ -43,15 +45,17 @@ pub(super) struct Database {
 }
 
 impl Database {
-    /// Opens the trees of `db`, whose file is `file`.
+    /// Opens the trees of `db`, whose file is `file` and whose commits `tally` counts.
     pub(super) fn new(
         db: Db,
         file: File,
+        tally: Tally,
         durability: Durability,
         lease: Lease,
     ) -> ::sled::Result<Self> {
         let trees = Trees::open(&db)?;
-        Ok(Self { trees, db, file, durability, lease, failed: watch::Sender::new(false) })
+        let failed = watch::Sender::new(false);
+        Ok(Self { trees, tally, db, file, durability, lease, failed })
     }
 
     /// Sees whether the store fails, and its end.
@@ -124,6 +128,8 @@ impl Database {
         self.db.flush()?;
         if self.durability == Durability::Fsync {
             self.file.sync_data()?;
+            // Less is promised of what is only flushed, so that nothing is missed after a power cut.
+            self.tally.note()?;
         }
         Ok(())
     }
@@ -133,8 +139,12 @@ impl Database {
         if self.has_failed() {
             return;
         }
-        let synced = self.db.flush().and_then(|_| Ok(self.file.sync_data()?));
-        match synced {
+        let sync = || {
+            self.db.flush()?;
+            self.file.sync_data()?;
+            self.tally.note().map_err(::sled::Error::from)
+        };
+        match sync() {
             Ok(()) => self.lease.mark_clean(),
             Err(error) => {
                 self.fail(&error);
@@ -156,6 +166,9 @@ impl Database {
             trees.push(self.trees.of(table));
             batches.push(batch);
         }
+        let (tree, batch) = self.tally.next();
+        trees.push(tree);
+        batches.push(batch);
         let done = trees.as_slice().transaction(|views| {
             views.iter().zip(&batches).try_for_each(|(view, batch)| view.apply_batch(batch))?;
             Ok(())

@@ -14,6 +14,7 @@ mod filed;
 mod import;
 mod keys;
 mod lease;
+mod log;
 mod migrate;
 mod open;
 mod posts;
@@ -25,6 +26,8 @@ mod server;
 mod sessions;
 mod staged;
 mod sweep;
+mod tail;
+mod tally;
 mod users;
 mod writer;
 

@@ -12,6 +12,7 @@ use super::database::{Database, Durability};
 use super::lease::{Lease, Manifest};
 use super::recover::{Purpose, recover, tighten};
 use super::rewrite::rewrite;
+use super::tally::Tally;
 use crate::random::{self, SystemRandom};
 use crate::store::codec::SCHEMA_VERSION;
 
@@ -164,8 +165,9 @@ pub(super) fn serve(
         directory.remove_others(path)?;
         tighten(&directory.path(path))?;
         let file = File::open(directory.file(path))?;
+        let tally = Tally::resume(&db, &directory.path(path), &manifest)?;
         let lease = Lease::keep(path.to_owned(), lock, manifest);
-        Database::new(db, file, settings.durability, lease)
+        Database::new(db, file, tally, settings.durability, lease)
     };
     finish().map_err(|error: ::sled::Error| OpenError::io(path, error.into()))
 }

@@ -14,7 +14,10 @@ use serde::{Deserialize, Serialize};
 
 use super::keys::{Table, meta};
 use super::lease::Manifest;
+use super::log;
 use super::open::{OpenError, SledSettings};
+use super::tail;
+use super::tally::{self, Noted};
 use crate::store::codec::{self, SCHEMA_VERSION};
 
 /// The length below which sled never truncates its file while it runs: its first segment stays.
@@ -23,6 +26,9 @@ pub(super) const SEGMENT_BYTES: u64 = 512 * 1024;
 const SEGMENT_HEADER_BYTES: u64 = 20;
 /// And what that starts with.
 const SEGMENT_CHECKSUM_BYTES: u64 = 4;
+
+/// What is wrong with a database whose instance is not the manifest's.
+const FOREIGN: &str = "it belongs to another manifest.json";
 
 /// What the database itself says of the instance; it must agree with the manifest.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,16 +71,20 @@ pub(super) fn recover(
     purpose: Purpose,
 ) -> Result<(Db, Manifest), OpenError> {
     let path = settings.path.as_path();
+    let directory = manifest.directory.path(path);
+    let io = |error| OpenError::io(&directory, error);
+    tail::put_back(&directory).map_err(io)?;
     inspect(path, manifest)?;
+    let promised = promised(path, manifest)?;
     // sled may shorten the file as soon as it has it, and a kill must not make that look like a loss.
     let loosened =
         Manifest { bytes_min: manifest.bytes_min.min(SEGMENT_BYTES), ..manifest.clone() };
     loosened.replace(path)?;
-    let opened = replay(settings, &manifest.directory.path(path), purpose).and_then(|db| {
-        verify(path, &db, manifest)?;
+    let opened = replay_kept(settings, &directory, purpose).and_then(|db| {
+        verify(path, &db, manifest, promised)?;
         Ok(db)
     });
-    if opened.is_err() {
+    if opened.is_err() && length(&manifest.directory.file(path)) >= Some(manifest.bytes_min) {
         manifest.replace(path)?;
     }
     Ok((opened?, loosened))
@@ -148,6 +158,26 @@ fn inspect(path: &Path, manifest: &Manifest) -> Result<(), OpenError> {
     Ok(())
 }
 
+/// How many commits were answered for all that is known; refused if sled would not recover all of them.
+fn promised(path: &Path, manifest: &Manifest) -> Result<u64, OpenError> {
+    let name = manifest.directory;
+    let directory = name.path(path);
+    let io = |error| OpenError::io(&directory, error);
+    let promised = match tally::noted(&directory, manifest).map_err(io)? {
+        Noted::Commits(promised) => promised,
+        Noted::Nothing => {
+            tracing::warn!(
+                "the count of commits is not there: a loss of the last ones would not be seen"
+            );
+            0
+        }
+        Noted::Foreign => return Err(OpenError::damaged(path, FOREIGN)),
+    };
+    let inspected = log::inspect(&directory, manifest, promised).map_err(io)?;
+    inspected.map_err(|damage| OpenError::damaged(path, &format!("{name}/db: {damage}")))?;
+    Ok(promised)
+}
+
 /// Whether any segment of the file starts as sled's do: after the checksum stands the segment's number in
 /// the log, a multiple of its length. sled would take a file without one for an empty log, and clear it.
 fn is_log(file: &Path, length: u64) -> io::Result<bool> {
@@ -166,7 +196,7 @@ fn is_log(file: &Path, length: u64) -> io::Result<bool> {
 }
 
 /// The sentinel was written before the first acknowledgement: a database without it has lost data.
-fn verify(path: &Path, db: &Db, manifest: &Manifest) -> Result<(), OpenError> {
+fn verify(path: &Path, db: &Db, manifest: &Manifest, promised: u64) -> Result<(), OpenError> {
     let io = |error: ::sled::Error| OpenError::io(path, error.into());
     let lost = || OpenError::damaged(path, "what was written is no longer in it");
     if !db.tree_names().iter().any(|name| name == Table::Meta.name().as_bytes()) {
@@ -180,9 +210,33 @@ fn verify(path: &Path, db: &Db, manifest: &Manifest) -> Result<(), OpenError> {
         return Err(OpenError::Newer { path: path.to_owned(), found: sentinel.schema });
     }
     if sentinel.instance != manifest.instance {
-        return Err(OpenError::damaged(path, "it belongs to another manifest.json"));
+        return Err(OpenError::damaged(path, FOREIGN));
+    }
+    if sentinel.schema != manifest.schema {
+        return Err(OpenError::damaged(path, "manifest.json tells of another schema"));
+    }
+    if tally::held(db, manifest).map_err(io)? < promised {
+        return Err(lost());
     }
     Ok(())
+}
+
+/// Opens sled with the end of its log kept aside, which is put back if it cannot.
+fn replay_kept(
+    settings: &SledSettings,
+    directory: &Path,
+    purpose: Purpose,
+) -> Result<Db, OpenError> {
+    let io = |error| OpenError::io(directory, error);
+    tail::keep(directory).map_err(io)?;
+    let replayed = replay(settings, directory, purpose);
+    if replayed.is_ok() { tail::let_go(directory) } else { tail::put_back(directory) }
+        .map_err(io)?;
+    replayed
+}
+
+fn length(file: &Path) -> Option<u64> {
+    Some(fs::metadata(file).ok()?.len())
 }
 
 /// Opens sled; a snapshot that a killed start has left is dropped, and one that is bad is done without.

@@ -1,0 +1,190 @@
+//! The end of sled's log, kept while sled opens it.
+//!
+//! At each opening sled makes a snapshot of its pages, renames it into place, and clears the segments that
+//! the snapshot can do without; it never syncs the new name. If the power fails when segments are cleared on
+//! disk and the name is not, the log must do without that snapshot, and sled replays a log only on from the
+//! segment up to which the last header calls it stable. That one is usually the last but one, may be among
+//! the cleared, and without it sled takes the log for empty. So the end of the log is copied aside first, and
+//! put back at the next opening if this one did not get as far as a synced name.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+
+use super::lease::sync_directory;
+use super::recover::SEGMENT_BYTES;
+
+/// Where the copy is, and where it is made. Each segment stands behind its offset in the file.
+const COPY: &str = "tail";
+const COPY_NEW: &str = "tail.new";
+/// What the numbers in a segment's header are combined with.
+const MASK: u64 = 0x7FFF_FFFF_FFFF_FFFF;
+/// A segment's header: a checksum, its number in the log, and how far the log was stable.
+const HEADER_BYTES: usize = 20;
+
+/// Copies the end of the log in `directory` aside. A log of a single segment has nothing to clear.
+pub(super) fn keep(directory: &Path) -> io::Result<()> {
+    let file = File::open(directory.join("db"))?;
+    let segments = segments(&file)?;
+    if segments.len() < 2 {
+        return Ok(());
+    }
+    let stable = segments.iter().map(|segment| segment.stable).max().unwrap_or_default();
+    let first = stable / SEGMENT_BYTES * SEGMENT_BYTES;
+    let new = directory.join(COPY_NEW);
+    let mut options = OpenOptions::new();
+    let mut copy = options.write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    for segment in segments.iter().filter(|segment| segment.number >= first) {
+        copy.write_all(&segment.at.to_le_bytes())?;
+        copy.write_all(&content(&file, segment.at)?)?;
+    }
+    copy.sync_all()?;
+    fs::rename(new, directory.join(COPY))?;
+    sync_directory(directory)
+}
+
+/// Says that sled has opened the log: the copy is not needed once the snapshot's name is on disk, and is gone
+/// for good before anything else is written.
+pub(super) fn let_go(directory: &Path) -> io::Result<()> {
+    sync_directory(directory)?;
+    remove(directory)
+}
+
+/// Puts the end of the log back as it was before an opening that broke off.
+pub(super) fn put_back(directory: &Path) -> io::Result<()> {
+    let mut copy = match File::open(directory.join(COPY)) {
+        Ok(copy) => copy,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let file = OpenOptions::new().write(true).open(directory.join("db"))?;
+    let mut at = [0; size_of::<u64>()];
+    let mut left = copy.metadata()?.len();
+    while left > 0 {
+        copy.read_exact(&mut at)?;
+        let mut content = Vec::new();
+        let length = (&copy).take(SEGMENT_BYTES).read_to_end(&mut content)?;
+        file.write_all_at(&content, u64::from_le_bytes(at))?;
+        left = left.saturating_sub((at.len() + length) as u64);
+    }
+    file.sync_all()?;
+    remove(directory)
+}
+
+fn remove(directory: &Path) -> io::Result<()> {
+    match fs::remove_file(directory.join(COPY)) {
+        Ok(()) => sync_directory(directory),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// A segment in use, by what its header says.
+struct Segment {
+    /// Where it stands in the file.
+    at: u64,
+    /// Its place in the log.
+    number: u64,
+    /// How far the log was stable when it was begun.
+    stable: u64,
+}
+
+/// Those that never were in use, or were cleared, have no number.
+fn segments(file: &File) -> io::Result<Vec<Segment>> {
+    let length = file.metadata()?.len();
+    let mut found = Vec::new();
+    let mut at = 0;
+    while at + HEADER_BYTES as u64 <= length {
+        let mut header = [0; HEADER_BYTES];
+        file.read_exact_at(&mut header, at)?;
+        let [_, _, _, _, numbers @ ..] = header;
+        let (number, stable) = numbers.split_at(size_of::<u64>());
+        let decode = |bytes: &[u8]| bytes.try_into().map(|it| u64::from_le_bytes(it) ^ MASK).ok();
+        if let (Some(number), Some(stable)) = (decode(number), decode(stable))
+            && header != [0; HEADER_BYTES]
+            && number.is_multiple_of(SEGMENT_BYTES)
+        {
+            found.push(Segment { at, number, stable });
+        }
+        at += SEGMENT_BYTES;
+    }
+    Ok(found)
+}
+
+/// A segment; the last one in the file may be a part of one.
+fn content(mut file: &File, at: u64) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    file.seek(SeekFrom::Start(at))?;
+    file.take(SEGMENT_BYTES).read_to_end(&mut content)?;
+    Ok(content)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SEGMENT: usize = 512 * 1024;
+
+    /// A log whose segments are numbered and stable as told, the last one cut short.
+    fn log(segments: &[(u64, u64)]) -> (tempfile::TempDir, Vec<u8>) {
+        let directory = tempfile::tempdir().unwrap();
+        let mut log = vec![7; segments.len() * SEGMENT - 1000];
+        for (index, (number, stable)) in segments.iter().enumerate() {
+            let at = index * SEGMENT;
+            log[at + 4..at + 12].copy_from_slice(&((number * SEGMENT_BYTES) ^ MASK).to_le_bytes());
+            log[at + 12..at + 20].copy_from_slice(&(stable ^ MASK).to_le_bytes());
+        }
+        fs::write(directory.path().join("db"), &log).unwrap();
+        (directory, log)
+    }
+
+    fn clear(directory: &Path, index: u64) {
+        let file = OpenOptions::new().write(true).open(directory.join("db")).unwrap();
+        file.write_all_at(&vec![0; SEGMENT], index * SEGMENT_BYTES).unwrap();
+    }
+
+    fn names(directory: &Path) -> Vec<std::ffi::OsString> {
+        fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name()).collect()
+    }
+
+    #[test]
+    fn what_sled_replays_from_is_put_back_and_what_it_does_not_stays_cleared() {
+        let stable = 8 * SEGMENT_BYTES - 10;
+        let (directory, log) = log(&[(7, 6 * SEGMENT_BYTES), (6, 5 * SEGMENT_BYTES), (8, stable)]);
+        let directory = directory.path();
+        keep(directory).unwrap();
+        (0..3).for_each(|index| clear(directory, index));
+        put_back(directory).unwrap();
+        let back = fs::read(directory.join("db")).unwrap();
+        assert!(back[..SEGMENT] == log[..SEGMENT], "the last but one");
+        assert!(back[SEGMENT..2 * SEGMENT].iter().all(|byte| *byte == 0), "an older one");
+        assert!(back[2 * SEGMENT..log.len()] == log[2 * SEGMENT..], "the last one");
+        assert_eq!(names(directory), ["db"]);
+        clear(directory, 0);
+        put_back(directory).unwrap();
+        assert!(
+            fs::read(directory.join("db")).unwrap()[..SEGMENT] == vec![0; SEGMENT],
+            "only once"
+        );
+    }
+
+    #[test]
+    fn nothing_is_put_back_once_sled_has_opened_the_log() {
+        let (directory, _) = log(&[(0, 0), (1, 1000)]);
+        let directory = directory.path();
+        keep(directory).unwrap();
+        clear(directory, 0);
+        let_go(directory).unwrap();
+        put_back(directory).unwrap();
+        assert!(fs::read(directory.join("db")).unwrap()[..SEGMENT] == vec![0; SEGMENT]);
+    }
+
+    #[test]
+    fn a_log_of_one_segment_is_not_copied() {
+        let (directory, _) = log(&[(0, 0)]);
+        keep(directory.path()).unwrap();
+        assert_eq!(names(directory.path()), ["db"]);
+        let_go(directory.path()).unwrap();
+    }
+}
