@@ -29,7 +29,11 @@ pub(super) struct Aside<'a> {
 impl<'a> Aside<'a> {
     /// Begins an empty database in the directory that `manifest` names; what stands there is left over and
     /// removed.
-    pub(super) fn begin(settings: &'a SledSettings, manifest: Manifest) -> Result<Self, OpenError> {
+    pub(super) fn begin(
+        settings: &'a SledSettings,
+        manifest: Manifest,
+        purpose: Purpose,
+    ) -> Result<Self, OpenError> {
         let path = settings.path.as_path();
         let directory = manifest.directory.path(path);
         let prepare = || {
@@ -39,7 +43,7 @@ impl<'a> Aside<'a> {
             fs::DirBuilder::new().mode(0o700).create(&directory)
         };
         prepare().map_err(|error| OpenError::io(&directory, error))?;
-        let db = recover::start(settings, &directory, Purpose::Serve)
+        let db = recover::start(settings, &directory, purpose)
             .map_err(|failure| failure.into_error(path))?;
         let trees = Trees::open(&db).map_err(|error| OpenError::io(path, error.into()))?;
         Ok(Self { settings, manifest, trees, db })

@@ -8,6 +8,7 @@ use super::aside::Aside;
 use super::keys::{self, Table, meta};
 use super::lease::Lease;
 use super::open::{self, OpenError, SledSettings};
+use super::recover::Purpose;
 use crate::auth::model::audit::AuditEvent;
 use crate::auth::model::user::User;
 use crate::store::dump::{Change, Contents, DumpError};
@@ -64,7 +65,7 @@ pub fn import<R: BufRead>(
     if manifest.is_some_and(|manifest| manifest.sealed) {
         return Err(ImportError::Occupied { path: settings.path.clone() });
     }
-    let aside = open::begin(settings)?;
+    let aside = open::begin(settings, Purpose::Fill)?;
     let Load { dump, contents, keys, audit } = load;
     let mut records = 0_u64;
     contents.load(dump, |change| {

@@ -125,20 +125,20 @@ pub(super) fn open(settings: &SledSettings) -> Result<(Database, bool), OpenErro
     let is_first_start = sealed.is_none();
     let (db, manifest) = match sealed {
         Some(manifest) => reopen(settings, &manifest)?,
-        None => begin(settings)?.switch()?,
+        None => begin(settings, Purpose::Serve)?.switch()?,
     };
     let database = serve(settings, lock, db, manifest)?;
     Ok((database, is_first_start))
 }
 
 /// Begins the first database, once more if one was not sealed: nothing was acknowledged of it.
-pub(super) fn begin(settings: &SledSettings) -> Result<Aside<'_>, OpenError> {
+pub(super) fn begin(settings: &SledSettings, purpose: Purpose) -> Result<Aside<'_>, OpenError> {
     let path = settings.path.as_path();
     let instance = u128::from_be_bytes(random::bytes(&SystemRandom)?);
     let unsealed = Manifest::unsealed(format!("{instance:032x}"));
     // What stands in the directory is a store from now on, though one that was not completed.
     unsealed.replace(path)?;
-    Aside::begin(settings, unsealed)
+    Aside::begin(settings, unsealed, purpose)
 }
 
 /// Every later start: the database in the present schema.
@@ -147,9 +147,9 @@ fn reopen(settings: &SledSettings, manifest: &Manifest) -> Result<(Db, Manifest)
         return recover(settings, manifest, Purpose::Serve);
     }
     let mut tell = |entries| tracing::info!(entries, "still bringing the database over");
-    let (db, next, _) = rewrite(settings, manifest, &mut tell)?;
+    let (next, _) = rewrite(settings, manifest, &mut tell)?;
     next.replace(&settings.path)?;
-    Ok((db, next))
+    recover(settings, &next, Purpose::Serve)
 }
 
 /// Serves from `db`, and lets go of what stands beside it.

@@ -46,32 +46,31 @@ pub fn compact(settings: &SledSettings, tell: &mut dyn FnMut(u64)) -> Result<Com
     let empty = || OpenError::Empty { path: path.to_owned() };
     let manifest = manifest.filter(|manifest| manifest.sealed).ok_or_else(empty)?;
     let bytes_before = size(&manifest.directory.path(path)).map_err(io)?;
-    let (new, next, entries) = rewrite(settings, &manifest, tell)?;
-    drop(new);
-    let bytes_min = settled_length(&next.directory.file(path)).unwrap_or(next.bytes_min);
+    let (next, entries) = rewrite(settings, &manifest, tell)?;
     let bytes_after = size(&next.directory.path(path)).map_err(io)?;
-    let next = Manifest { bytes_min, ..next };
     next.replace(path)?;
     next.directory.remove_others(path).map_err(io)?;
     Ok(Compacted { entries, bytes_before, bytes_after })
 }
 
-/// Copies the database that `manifest` tells of into one aside, in the present schema, which counts once its
-/// own manifest is written. Returns how many entries it holds.
+/// Copies the database that `manifest` tells of into one aside, in the present schema. That is the current one
+/// once the manifest returned here is written. Also returns how many entries it holds.
 pub(super) fn rewrite(
     settings: &SledSettings,
     manifest: &Manifest,
     tell: &mut dyn FnMut(u64),
-) -> Result<(Db, Manifest, u64), OpenError> {
+) -> Result<(Manifest, u64), OpenError> {
     let path = settings.path.as_path();
     require_room(path, manifest)?;
     let (old, current) = recover(settings, manifest, Purpose::Copy)?;
     migrate::prepare(settings, &old, manifest.schema)?;
     let next = Manifest { directory: current.directory.next(), ..current.clone() };
-    let filled = Aside::begin(settings, next).and_then(|aside| {
+    let filled = Aside::begin(settings, next, Purpose::Fill).and_then(|aside| {
         let entries = fill(&aside, path, (&old, manifest.schema), tell)?;
         let (new, next) = aside.seal()?;
-        Ok((new, next, entries))
+        drop(new);
+        let bytes_min = settled_length(&next.directory.file(path)).unwrap_or(next.bytes_min);
+        Ok((Manifest { bytes_min, ..next }, entries))
     });
     if filled.is_err()
         && let Err(error) = current.directory.remove_others(path)
