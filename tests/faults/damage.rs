@@ -19,7 +19,7 @@ use crate::{PASSWORD, SEED, number, seed};
 /// Names how many bits are flipped in each file, and at how many lengths it is cut off.
 const FLIPS: &str = "KEYSTILE_FAULTS_FLIPS";
 /// How many unless it says otherwise.
-const FLIPS_DEFAULT: usize = 12;
+const FLIPS_DEFAULT: usize = 8;
 
 fn flips() -> usize {
     number(FLIPS).map_or(FLIPS_DEFAULT, |flips| usize::try_from(flips).unwrap())
@@ -92,14 +92,18 @@ async fn after_a_kill_a_flipped_bit_makes_no_answer_false() {
     }
 }
 
-async fn cut_off(scene: &Scene) {
+async fn cut_off(scene: &Scene, end: End) {
     let (choices, mut tally) = (Choices::new(seed()), Tally::default());
     for file in scene.files() {
         let sound = scene.read(&file);
         let lengths = (0..flips()).map(|_| choices.below(sound.len() + 1));
         for length in lengths.chain([0, sound.len().saturating_sub(1)]) {
             let cut = &sound[..length];
-            let outcome = scene.after(|data| fs::write(data.join(&file), cut).unwrap()).await;
+            let mut outcome = scene.after(|data| fs::write(data.join(&file), cut).unwrap()).await;
+            // Only an orderly end notes how long the file is; after a kill, it may be sled that misses a part.
+            if let (Outcome::Refused { changed, .. }, End::Killed) = (&mut outcome, end) {
+                changed.clear();
+            }
             tally.add(&file, &format!("{length} bytes of {}", file.display()), outcome);
         }
         let outcome = scene.after(|data| fs::remove_file(data.join(&file)).unwrap()).await;
@@ -112,7 +116,7 @@ async fn cut_off(scene: &Scene) {
 async fn a_file_cut_off_emptied_or_removed_makes_no_answer_false() {
     for end in [End::Closed, End::Killed] {
         for scene in scenes(end).await {
-            cut_off(&scene).await;
+            cut_off(&scene, end).await;
         }
     }
 }

@@ -125,7 +125,7 @@ fn segments(file: &File) -> io::Result<Result<BTreeMap<u64, u64>, Damage>> {
 }
 
 /// How far the log was when the snapshot in `directory` was made; 0 if sled has none that it can read.
-fn snapshot(directory: &Path) -> io::Result<u64> {
+pub(super) fn snapshot(directory: &Path) -> io::Result<u64> {
     let mut newest = None;
     for entry in fs::read_dir(directory)? {
         let name = entry?.file_name();

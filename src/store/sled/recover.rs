@@ -255,7 +255,8 @@ fn replay(settings: &SledSettings, directory: &Path, purpose: Purpose) -> Result
         failure,
         StartFailure::Panic | StartFailure::Sled(::sled::Error::Corruption { .. })
     );
-    if !is_corrupt || bad.is_empty() {
+    // A sound snapshot is not what is wrong: without it, what is would be taken for the end of the log.
+    if !is_corrupt || bad.is_empty() || log::snapshot(directory).map_err(io)? != 0 {
         return Err(failure.into_error(path));
     }
     let aside: Vec<_> =
