@@ -23,10 +23,14 @@ pub struct Plan {
     pub rounds: u32,
     /// How long each subject runs in each round.
     pub span: Duration,
+    /// How long logins flood the server.
+    pub flood: Duration,
     /// Starts on an empty directory.
     pub starts: usize,
     /// Measures the operations whose name holds this, and nothing else.
     pub only: Option<String>,
+    /// Whether the results are kept.
+    pub write: bool,
 }
 
 impl Arguments {
@@ -36,24 +40,33 @@ impl Arguments {
             server: env!("CARGO_BIN_EXE_keystile").into(),
             rounds: 9,
             span: Duration::from_secs(1),
+            flood: Duration::from_secs(10),
             starts: 15,
             only: None,
+            write: false,
         };
         let mut words = std::env::args().skip(1);
         while let Some(word) = words.next() {
             match word.as_str() {
                 "--bench" => {}
                 "--quick" => {
-                    plan = Plan { rounds: 5, span: Duration::from_millis(400), starts: 5, ..plan };
+                    let (span, flood) = (Duration::from_millis(400), Duration::from_secs(3));
+                    plan = Plan { rounds: 5, span, flood, starts: 5, ..plan };
                 }
                 "--server" => {
                     let file = words.next().context("--server names a file")?;
                     plan.server = std::fs::canonicalize(&file).context(file)?;
                 }
                 "--only" => plan.only = Some(words.next().context("--only names an operation")?),
+                "--write" => plan.write = true,
                 reference::WORD => return Ok(Self::Reference(words.collect())),
-                other => bail!("{other} is none of --quick, --server FILE and --only NAME"),
+                other => {
+                    bail!("{other} is none of --quick, --write, --server FILE and --only NAME")
+                }
             }
+        }
+        if plan.write && plan.only.is_some() {
+            bail!("--write keeps a whole run, --only makes a part of one");
         }
         Ok(Self::Measure(plan))
     }

@@ -1,31 +1,52 @@
 //! The server measured as a whole, beside bare references of what its operations stand on.
 //!
-//! `cargo bench --bench whole` takes about two minutes; `-- --quick` a third of it. `-- --server FILE` measures
-//! another binary, `-- --only refresh` one operation, for a profiler. What is compared runs in turns within one run, so that a busy machine disturbs both
-//! alike, and counts in CPU time of the serving process: read the ratios, not the absolute figures.
+//! `cargo bench --bench whole` takes about three minutes; `-- --quick` a third of it. `-- --write` keeps the
+//! results and makes `BENCHMARKS.md` of them; `-- --server FILE` measures another binary, `-- --only refresh`
+//! the operations of that name, for a profiler. What is compared runs in turns within one run, so that a busy
+//! machine disturbs both alike, and counts in CPU time of the serving process: read the ratios, not the
+//! absolute figures.
 
 mod arguments;
-mod http;
-mod keystile;
-mod load;
-mod process;
+mod clients;
+#[path = "../common/mod.rs"]
+mod common;
+mod flood;
+mod peers;
 mod reference;
 mod report;
 mod start;
+mod subject;
 
-use std::io::Write;
-use std::time::Duration;
+use std::path::Path;
+use std::rc::Rc;
 
 use anyhow::Result;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
 
 use self::arguments::{Arguments, Plan};
-use self::keystile::{Server, Session};
-use self::load::HttpLoad;
+use self::clients::{FirstSeen, LIFE, LOGINS_PER_CLIENT, Refresh, Repeat, logins};
+use self::common::http::with_bearer;
+use self::common::record::{Run, SPACE};
+use self::common::served::{DATA, Served};
+use self::common::{data, progress};
 use self::reference::{BareRoute, bare_append, bare_hash};
-use self::report::{Report, Subject};
+use self::report::{APPEND, FIRST_SEEN, HASH, LOGIN, REFRESH, ROUTE, Report, SEEN};
+use self::subject::{HttpLoad, Load, Subject};
 
 /// As many connections as a busy reverse proxy keeps open.
 const CONNECTIONS: usize = 64;
+const ABOUT: &str = "\
+Each operation runs in turns with the bare reference of what it stands on, round by round, against a server of \
+its own and with the same load generator: 64 connections that each send as soon as they are answered (logins: \
+one more than hash at a time). CPU/op is user and system time of the serving process from `/proc`, the median \
+of the rounds; ratio is that beside the reference's; p50, p99 and p99.9 are of all rounds together; peak RSS is \
+the most memory under that load. A *seen* token has been verified before; a *first seen* one costs an Ed25519 \
+verification more. *Bare append + sync* is one thread that writes as many bytes to a file and syncs them, for \
+64 waiting threads at once.";
+
+/// Operations and what they stand on, the last.
+type Group = Vec<Subject>;
 
 fn main() -> Result<()> {
     match Arguments::parse()? {
@@ -35,57 +56,97 @@ fn main() -> Result<()> {
 }
 
 fn measure(plan: &Plan) -> Result<()> {
-    let mut report = Report::default();
-    if plan.only.is_none() {
-        progress("cold start")?;
-        start::cold(plan, &mut report)?;
-        progress("idle memory")?;
-        start::idle(plan, &mut report)?;
-    }
-    progress("preparing accounts and sessions")?;
-    let server = Server::start(&plan.server)?;
-    let workers = ::keystile::password::settings::default_workers(reference::MEMORY_KIB);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let reading = runtime.block_on(server.sessions(CONNECTIONS))?;
-    let refreshing = runtime.block_on(server.sessions(CONNECTIONS))?;
-    let bearers: Vec<_> = reading.iter().map(Session::me).collect();
-    // One more than hash at a time, so that no worker waits for a client.
-    let logins = runtime.block_on(server.logins(workers + 1))?;
-    let refreshes = refreshing.iter().map(Session::refresh).collect();
-    let route = BareRoute::start()?;
-    let subject = |name, load| Subject { name, load };
-    let mut pairs = [
-        (
-            subject("GET /users/me", Box::new(HttpLoad::on(&server.served, bearers.clone())) as _),
-            subject("bare poem route", Box::new(HttpLoad::on(&route.0, bearers)) as _),
-        ),
-        (
-            subject("POST /token (login)", Box::new(HttpLoad::on(&server.served, logins)) as _),
-            subject("bare Argon2id", Box::new(bare_hash(workers)?) as _),
-        ),
-        (
-            subject("POST /refresh", Box::new(HttpLoad::on(&server.served, refreshes)) as _),
-            subject("bare append + sync", Box::new(bare_append(CONNECTIONS)?) as _),
-        ),
+    let mut run = Run::new("The server as a whole", "cargo bench --bench whole")?;
+    let mut at_rest = None;
+    if plan.only.is_none() {
+        progress("starts and idle memory")?;
+        at_rest = Some(start::measure(plan, &runtime, &mut run)?);
+    }
+    let report = operations(plan, &runtime)?;
+    run.tables.insert(0, report.table(ABOUT));
+    if let Some((cold_ms, idle_mb)) = at_rest {
+        progress("flooding with logins")?;
+        flood::measure(plan, &runtime, &mut run)?;
+        run.goals.splice(0..0, report.goals());
+        let us = |name| report.cpu_ms(name) * 1000.0;
+        let idle_mib = idle_mb * 1_000_000.0 / 1_048_576.0;
+        let keystile = [us(SEEN), us(REFRESH), report.cpu_ms(LOGIN), idle_mib, cold_ms];
+        run.tables.push(peers::table(keystile));
+        report.draw(&mut run)?;
+    }
+    run.print(&mut std::io::stdout().lock())?;
+    if plan.write { run.write("whole") } else { Ok(()) }
+}
+
+/// Every operation and its reference in turns.
+fn operations(plan: &Plan, runtime: &Runtime) -> Result<Report> {
+    progress("preparing users and sessions")?;
+    let space = TempDir::new_in(SPACE)?;
+    let mut groups = [
+        checks(plan, runtime, &space.path().join("checks"))?,
+        refreshes(plan, runtime, &space.path().join("refreshes"))?,
+        hashes(plan, runtime, &space.path().join("hashes"))?,
     ];
+    let mut report = Report::default();
     for (round, span) in plan.rounds() {
         progress(&format!("round {round} of {}", plan.rounds))?;
-        for (subject, reference) in pairs.iter_mut().filter(|(subject, _)| plan.wants(subject.name))
-        {
-            let (ours, bare) = (subject.run(&runtime, span)?, reference.run(&runtime, span)?);
-            if round > 0 {
-                report.add(subject.name, reference.name, ours, bare);
+        for group in &mut groups {
+            let Some(reference) = group.last().map(|subject| subject.name) else { continue };
+            if !group.iter().any(|subject| plan.wants(subject.name)) {
+                continue;
+            }
+            for subject in group {
+                let measured = subject.run(runtime, span)?;
+                if round > 0 {
+                    report.add(subject.name, reference, measured);
+                }
             }
         }
     }
-    report.print(&mut std::io::stdout().lock())
+    Ok(report)
 }
 
-fn progress(text: &str) -> Result<()> {
-    Ok(writeln!(std::io::stderr(), "{text} ...")?)
+fn checks(plan: &Plan, runtime: &Runtime, directory: &Path) -> Result<Group> {
+    let count = CONNECTIONS * LOGINS_PER_CLIENT;
+    let path = directory.join(DATA);
+    let (signer, logins) = runtime.block_on(data::fill(&path, (0, count), |_| Ok(())))?;
+    let served = Rc::new(Served::start(&plan.server, directory, &[])?);
+    let mut seen = Vec::new();
+    for login in logins.iter().take(CONNECTIONS) {
+        seen.push(Repeat(with_bearer("GET /users/me", &signer.access(login, 2 * LIFE / 3)?)));
+    }
+    let route = BareRoute::start()?;
+    Ok(vec![
+        subject(SEEN, HttpLoad::on(&served, seen.clone())),
+        subject(FIRST_SEEN, FirstSeen::on(&served, signer, logins)),
+        subject(ROUTE, HttpLoad::on(&route.0, seen)),
+    ])
 }
 
-/// The part of a second that a figure is made of, in milliseconds.
-fn millis(span: Duration) -> f64 {
-    span.as_secs_f64() * 1000.0
+fn refreshes(plan: &Plan, runtime: &Runtime, directory: &Path) -> Result<Group> {
+    let path = directory.join(DATA);
+    let (signer, logins) = runtime.block_on(data::fill(&path, (0, CONNECTIONS), |_| Ok(())))?;
+    let served = Rc::new(Served::start(&plan.server, directory, &[])?);
+    let mut clients = Vec::new();
+    for login in &logins {
+        clients.push(Refresh::from(&signer.refresh(login)?));
+    }
+    Ok(vec![
+        subject(REFRESH, HttpLoad::on(&served, clients)),
+        subject(APPEND, bare_append(CONNECTIONS)?),
+    ])
+}
+
+fn hashes(plan: &Plan, runtime: &Runtime, directory: &Path) -> Result<Group> {
+    std::fs::create_dir(directory)?;
+    let served = Rc::new(Served::start(&plan.server, directory, &[])?);
+    let workers = keystile::password::settings::default_workers(reference::MEMORY_KIB);
+    // One more than hash at a time, so that no worker waits for a client.
+    let clients = runtime.block_on(logins(&served, workers + 1))?;
+    Ok(vec![subject(LOGIN, HttpLoad::on(&served, clients)), subject(HASH, bare_hash(workers)?)])
+}
+
+fn subject(name: &'static str, load: impl Load + 'static) -> Subject {
+    Subject { name, load: Box::new(load) }
 }

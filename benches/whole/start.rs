@@ -3,43 +3,50 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
 
 use super::arguments::Plan;
-use super::keystile::Server;
-use super::report::{Report, median};
-use super::{http, millis};
+use super::common::figures::{megabytes, millis};
+use super::common::record::{Goal, Run, SPACE, Table, figure};
+use super::common::served::Served;
+use super::report::median;
 
 /// Long enough for the first heartbeat and the first sweep.
 const SETTLED_AFTER: Duration = Duration::from_secs(7);
+const RSS_MB_MAX: f64 = 9.0;
+const START_MS_MAX: f64 = 20.0;
+const BINARY_MB_MAX: f64 = 12.0;
 
-/// From the start of the process on an empty directory to its first 200.
-pub fn cold(plan: &Plan, report: &mut Report) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let request = http::request("GET /healthz", "", "");
+/// Starts on an empty directory, and a server that nobody asks anything. Returns milliseconds to the first
+/// 200, and millions of bytes resident.
+pub fn measure(plan: &Plan, runtime: &Runtime, run: &mut Run) -> Result<(f64, f64)> {
     let mut times = Vec::new();
     for _ in 0..plan.starts {
+        let directory = TempDir::new_in(SPACE)?;
         let started = Instant::now();
-        let server = Server::start(&plan.server)?;
-        runtime.block_on(http::json(server.served.address, &request))?;
+        let served = Served::start(&plan.server, directory.path(), &[])?;
+        runtime.block_on(served.answers())?;
         times.push(millis(started.elapsed()));
     }
-    let starts = plan.starts;
-    report.note(format!("cold start   {:.1} ms, the median of {starts}", median(&mut times)));
-    Ok(())
-}
-
-/// The resident memory of a server nobody has asked anything yet, and the size of its binary.
-pub fn idle(plan: &Plan, report: &mut Report) -> Result<()> {
-    let server = Server::start(&plan.server)?;
+    let directory = TempDir::new_in(SPACE)?;
+    let idle = Served::start(&plan.server, directory.path(), &[])?;
     std::thread::sleep(SETTLED_AFTER);
-    let mib = |name| Ok::<_, anyhow::Error>(server.served.process.status_kib(name)? / 1024.0);
-    report.note(format!(
-        "idle memory  {:.1} MiB resident: {:.1} of its own, {:.1} of the binary and libraries",
-        mib("VmRSS")?,
-        mib("RssAnon")?,
-        mib("RssFile")?,
-    ));
-    let bytes = u32::try_from(std::fs::metadata(&plan.server)?.len())?;
-    report.note(format!("binary       {:.1} MiB", f64::from(bytes) / 1024.0 / 1024.0));
-    Ok(())
+    let memory = |name| Ok::<_, anyhow::Error>(figure(idle.process.memory(name)?, "MB"));
+    let (cold, rss) = (median(times), idle.process.memory("VmRSS")?);
+    let binary = megabytes(std::fs::metadata(&plan.server)?.len());
+    let about = "A start is timed from the process on an empty directory to its first 200, keys made and \
+                 everything synced. Idle memory is taken 7 s after a start. MB are millions of bytes.";
+    let mut table = Table::new("At rest", about, &["what", "figure"]);
+    let mut row = |what: &str, figure: String| table.rows.push(vec![what.to_owned(), figure]);
+    row(&format!("cold start, the median of {}", plan.starts), figure(cold, "ms"));
+    row("idle memory, all that is resident", memory("VmRSS")?);
+    row("of that its own", memory("RssAnon")?);
+    row("of that the binary and libraries", memory("RssFile")?);
+    row("binary", figure(binary, "MB"));
+    run.tables.push(table);
+    run.goals.push(Goal::at_most("idle RSS", rss, RSS_MB_MAX, "MB"));
+    run.goals.push(Goal::at_most("cold start", cold, START_MS_MAX, "ms"));
+    run.goals.push(Goal::at_most("release binary", binary, BINARY_MB_MAX, "MB"));
+    Ok((cold, rss))
 }

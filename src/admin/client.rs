@@ -36,7 +36,7 @@ impl Client {
         Ok(Some(Self { stream: BufReader::new(stream) }))
     }
 
-    /// Sends one command and waits for its answer.
+    /// Sends one command and waits for its answer, or the first reply of it.
     ///
     /// # Errors
     /// When the connection breaks or the server does not answer in time.
@@ -45,6 +45,14 @@ impl Client {
         line.push(b'\n');
         self.stream.get_mut().write_all(&line)?;
         zeroize::Zeroize::zeroize(&mut line);
+        self.reply()
+    }
+
+    /// Waits for the next reply to the command that was sent last, which has to have one.
+    ///
+    /// # Errors
+    /// When the connection breaks or the server does not answer in time.
+    pub fn reply(&mut self) -> io::Result<Result<Reply, Refusal>> {
         let mut answer = String::new();
         self.stream.by_ref().take(LINE_BYTES_MAX).read_line(&mut answer)?;
         if answer.is_empty() {

@@ -10,32 +10,63 @@ pub mod server;
 
 use std::collections::BTreeSet;
 
-use crate::admin::protocol::{Account, NewAccountFields, Refusal, Reply, Request};
+use crate::admin::protocol::{Account, DumpEnd, NewAccountFields, Refusal, Reply, Request};
+use crate::auth::export::{Dump, ExportError, Part};
 use crate::auth::policy::{Acting, Operator};
 use crate::auth::register::NewAccount;
 use crate::auth::users::{NewUser, UserQuery, UsersError};
 use crate::auth::{Auth, Fault, Origin};
 use crate::password::Password;
 
+/// What a command gives back.
+pub enum Answer {
+    /// One reply.
+    One(Reply),
+    /// One reply after the other, from [`next_reply`].
+    Dump(Dump),
+}
+
 /// Carries out one command.
 ///
 /// # Errors
 /// A [`Refusal`] with one line for the operator; nothing was done then.
-pub async fn perform(auth: &Auth, operator: &Operator, request: Request) -> Result<Reply, Refusal> {
+pub async fn perform(
+    auth: &Auth,
+    operator: &Operator,
+    request: Request,
+) -> Result<Answer, Refusal> {
     let acting = Acting::Operator(operator);
-    match request {
-        Request::UsersAdd(fields) => add_user(auth, acting, fields).await,
+    let reply = match request {
+        Request::UsersAdd(fields) => add_user(auth, acting, fields).await?,
         Request::UsersList { after, limit } => {
             let query = UserQuery { prefix: None, after, limit };
             let page = auth.list_users(acting, query).await.map_err(refusal)?;
             let accounts = page.items.iter().map(Account::of).collect();
-            Ok(Reply::Accounts { accounts, next: page.next })
+            Reply::Accounts { accounts, next: page.next }
         }
         Request::UsersShow { name } => {
             let user = auth.find_user_by_name(acting, &name).await.map_err(refusal)?;
-            Ok(Reply::Account(Account::of(&user)))
+            Reply::Account(Account::of(&user))
         }
-    }
+        Request::Export => {
+            return auth.export(operator).await.map(Answer::Dump).map_err(not_exported);
+        }
+    };
+    Ok(Answer::One(reply))
+}
+
+/// The next reply of a dump; nothing after its end.
+///
+/// # Errors
+/// A [`Refusal`] when it breaks off.
+pub async fn next_reply(dump: &mut Dump) -> Result<Option<Reply>, Refusal> {
+    let part = dump.part().await.map_err(not_exported)?;
+    Ok(part.map(|part| match part {
+        Part::Text(text) => Reply::Dump { text },
+        Part::End { summary, left_out } => {
+            Reply::DumpEnd(DumpEnd { records: summary.records, left_out, sha256: summary.sha256 })
+        }
+    }))
 }
 
 async fn add_user(
@@ -61,8 +92,22 @@ async fn add_user(
 /// The line an operator reads: a fault with its cause, which a client over HTTP would not be told.
 fn refusal(error: UsersError) -> Refusal {
     match error {
-        UsersError::Fault(Fault::Store(cause)) => Refusal(cause.to_string()),
-        UsersError::Fault(Fault::Hash(cause)) => Refusal(cause.to_string()),
+        UsersError::Fault(fault) => fault_refusal(&fault),
+        other => Refusal(other.to_string()),
+    }
+}
+
+fn not_exported(error: ExportError) -> Refusal {
+    match error {
+        ExportError::Fault(fault) => fault_refusal(&fault),
+        other @ ExportError::Text(_) => Refusal(other.to_string()),
+    }
+}
+
+fn fault_refusal(fault: &Fault) -> Refusal {
+    match fault {
+        Fault::Store(cause) => Refusal(cause.to_string()),
+        Fault::Hash(cause) => Refusal(cause.to_string()),
         other => Refusal(other.to_string()),
     }
 }

@@ -1,4 +1,5 @@
-//! What goes over the admin socket: one JSON line asks, one JSON line answers.
+//! What goes over the admin socket: one JSON line asks, one JSON line answers, or several where the reply
+//! says so.
 
 use std::fmt;
 
@@ -28,6 +29,8 @@ pub enum Request {
         /// The user's name.
         name: String,
     },
+    /// Dumps users, posts and audit events.
+    Export,
 }
 
 /// The fields of a user to make.
@@ -83,6 +86,24 @@ pub enum Reply {
         /// Where the next page starts.
         next: Option<String>,
     },
+    /// A piece of a dump; another reply follows.
+    Dump {
+        /// Whole lines of it.
+        text: String,
+    },
+    /// The dump is whole.
+    DumpEnd(DumpEnd),
+}
+
+/// What a dump came to.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct DumpEnd {
+    /// How many records it has.
+    pub records: u64,
+    /// How many records could not be read, and are not in it.
+    pub left_out: u64,
+    /// SHA-256 of all but its last line, in hex.
+    pub sha256: String,
 }
 
 /// Why a command was not carried out: one line for the operator.

@@ -8,12 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::unix::WriteHalf;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
 
-use crate::admin::perform;
-use crate::admin::protocol::{LINE_BYTES_MAX, Refusal, Request};
+use crate::admin::protocol::{LINE_BYTES_MAX, Refusal, Reply, Request};
+use crate::admin::{Answer, next_reply, perform};
 use crate::auth::Auth;
+use crate::auth::export::Dump;
 use crate::auth::policy::Operator;
 
 /// How many operators may be connected at a time.
@@ -135,8 +137,32 @@ async fn converse(
             Ok(request) => perform(auth, operator, request).await,
             Err(_) => Err(Refusal("this server does not know that command".to_owned())),
         };
-        let mut answer = serde_json::to_vec(&answer)?;
-        answer.push(b'\n');
-        tokio::time::timeout(IDLE_TIMEOUT, writer.write_all(&answer)).await??;
+        match answer {
+            Ok(Answer::One(reply)) => send(&mut writer, Ok(reply)).await?,
+            Err(refusal) => send(&mut writer, Err(refusal)).await?,
+            Ok(Answer::Dump(dump)) => tokio::select! {
+                sent = send_dump(&mut writer, dump) => sent?,
+                // It may take long, and nothing is lost with it: whoever reads misses its end.
+                _ = stopped.wait_for(|stopped| *stopped) => return Ok(()),
+            },
+        }
     }
+}
+
+async fn send_dump(writer: &mut WriteHalf<'_>, mut dump: Dump) -> io::Result<()> {
+    while let Some(reply) = next_reply(&mut dump).await.transpose() {
+        let is_refusal = reply.is_err();
+        send(writer, reply).await?;
+        if is_refusal {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Sends one line to an operator who reads.
+async fn send(writer: &mut WriteHalf<'_>, answer: Result<Reply, Refusal>) -> io::Result<()> {
+    let mut line = serde_json::to_vec(&answer)?;
+    line.push(b'\n');
+    tokio::time::timeout(IDLE_TIMEOUT, writer.write_all(&line)).await?
 }

@@ -2,7 +2,7 @@
 //! frees what has expired. Neither is ever needed for an answer to be right.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
@@ -54,16 +54,24 @@ pub async fn sweep(
             tracing::error!(leap_secs = leap.as_secs(), "the clock has leapt: nothing is swept");
             continue;
         }
+        let (began, mut records) = (Instant::now(), 0);
         loop {
             match store.sweep(clock.now(), SWEEP_STEP).await {
-                Ok(removed) if removed < SWEEP_STEP => break,
-                Ok(_) if *stopped.borrow() => break,
-                Ok(_) => {}
+                Ok(step) => {
+                    records += step;
+                    if step < SWEEP_STEP || *stopped.borrow() {
+                        break;
+                    }
+                }
                 Err(error) => {
                     tracing::warn!(%error, "the sweeper could not remove what has expired");
                     break;
                 }
             }
+        }
+        if records > 0 {
+            let duration_ms = began.elapsed().as_secs_f64() * 1000.0;
+            tracing::debug!(records, duration_ms, "swept what has expired");
         }
     }
 }

@@ -8,11 +8,11 @@ use super::settings;
 use crate::auth::model::audit::{Actor, AuditEvent, Event};
 use crate::auth::model::id::EventId;
 use crate::auth::{Auth, Parts};
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::config::Config;
 use crate::password::pool::Hasher;
 use crate::password::settings::HashSettings;
-use crate::random::{Random, SystemRandom};
+use crate::random::{Random, RandomError, SystemRandom};
 use crate::store::Store;
 use crate::store::sled::{OpenError, SledStore};
 use crate::token::{Tokens, ring};
@@ -115,17 +115,27 @@ async fn ready_tokens(
     let prepared = ring::prepare(&settings, &stored, clock.now(), random)?;
     if let Some(keys) = prepared.store {
         let at = clock.now();
-        let made = AuditEvent {
-            id: EventId::new(at, random)?,
-            at,
-            event: Event::KeysChanged,
-            actor: Actor::Server,
-            user: None,
-            session: None,
-            ip: None,
-            request_id: None,
-        };
+        let made = noted(Event::KeysChanged, Actor::Server, at, random)?;
         store.replace_signing_keys(stored.version, keys, vec![made]).await?;
     }
     Ok(prepared.tokens)
+}
+
+/// An event about no user in particular.
+pub(super) fn noted(
+    event: Event,
+    actor: Actor,
+    at: Timestamp,
+    random: &dyn Random,
+) -> Result<AuditEvent, RandomError> {
+    Ok(AuditEvent {
+        id: EventId::new(at, random)?,
+        at,
+        event,
+        actor,
+        user: None,
+        session: None,
+        ip: None,
+        request_id: None,
+    })
 }

@@ -6,6 +6,7 @@
 
 pub mod account;
 pub mod authenticate;
+pub mod export;
 pub mod introspect;
 pub mod login;
 pub mod logout;

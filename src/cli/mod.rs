@@ -5,7 +5,9 @@
 pub mod check;
 pub mod compact;
 pub mod config_check;
+pub mod export;
 pub mod healthcheck;
+pub mod import;
 pub mod openapi;
 pub mod output;
 pub mod progress;
@@ -67,6 +69,10 @@ enum Command {
     /// Add, list and show users, with the server running or not
     #[command(subcommand)]
     Users(users::UsersCommand),
+    /// Dump users, posts and audit events, with the server running or not
+    Export(export::ExportArgs),
+    /// Load a dump into an empty data directory; the server has to be down
+    Import(import::ImportArgs),
     /// Verify that the data agrees with itself; the server has to be down
     Check,
     /// Rewrite the database without what changes and removals have left in it, with no server running
@@ -93,6 +99,8 @@ pub fn run() -> ExitCode {
         None => serve::run(&common, &cli.serve),
         Some(Command::Serve(args)) => serve::run(&common, &args),
         Some(Command::Users(command)) => users::run(&common, command),
+        Some(Command::Export(args)) => export::run(&common, &args),
+        Some(Command::Import(args)) => import::run(&common, &args),
         Some(Command::Check) => check::run(&common),
         Some(Command::Compact) => compact::run(&common),
         Some(Command::Config(command)) => config_check::run(&common, &command),

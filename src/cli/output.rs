@@ -55,6 +55,12 @@ pub fn say(text: &str) {
     drop(writeln!(io::stderr().lock(), "{text}"));
 }
 
+/// Shows how far a long command has come, in place of what was shown before; to be used on a terminal.
+pub fn show(text: &str) {
+    let mut err = io::stderr().lock();
+    drop(write!(err, "\r\x1b[K{text}").and_then(|()| err.flush()));
+}
+
 /// Says in one line why the command was refused or failed, with its causes.
 pub fn complain(error: &anyhow::Error) {
     let mut causes: Vec<String> = Vec::new();

@@ -1,9 +1,11 @@
 //! How far long work has come: one line on standard error that is written over, where somebody watches.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
-/// How long a line stands at least.
+use super::output;
+
+/// How long what is shown stands at least.
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// A line that is silent unless standard error is a terminal, and gone once the work ends.
@@ -14,7 +16,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Of work that is called `what`.
+    /// Of work on so many of `what`.
     #[must_use]
     pub fn new(what: &'static str) -> Self {
         Self { what, is_watched: io::stderr().is_terminal(), shown: None }
@@ -25,7 +27,7 @@ impl Progress {
         let is_due = self.shown.is_none_or(|shown| shown.elapsed() >= PAUSE);
         if self.is_watched && is_due {
             self.shown = Some(Instant::now());
-            write(&format!("\r{}: {done}", self.what));
+            output::show(&format!("{done} {}", self.what));
         }
     }
 }
@@ -33,13 +35,7 @@ impl Progress {
 impl Drop for Progress {
     fn drop(&mut self) {
         if self.shown.is_some() {
-            write("\r\x1b[K");
+            output::show("");
         }
     }
-}
-
-/// A terminal that has gone away is borne with.
-fn write(text: &str) {
-    let mut stderr = io::stderr().lock();
-    drop(stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush()));
 }

@@ -9,8 +9,8 @@ use tokio::runtime::{self, Runtime};
 
 use super::{Common, load_config, output};
 use crate::admin::client::Client;
-use crate::admin::perform;
-use crate::admin::protocol::{Reply, Request};
+use crate::admin::protocol::{DumpEnd, Reply, Request};
+use crate::admin::{Answer, next_reply, perform};
 use crate::app::domain::{self, ClockRule, Domain};
 use crate::auth::policy::Operator;
 use crate::config::Config;
@@ -74,12 +74,64 @@ impl Reach {
     /// With the refusal's one line, or when the server cannot be asked.
     pub fn call(&mut self, request: Request) -> anyhow::Result<Reply> {
         let answer = match self {
-            Self::Running(client) => client.call(&request).context("the server did not answer")?,
+            Self::Running(client) => client.call(&request).context(SILENT)?,
             Self::Stopped { domain, runtime } => {
-                runtime.block_on(perform(&domain.auth, &Operator::checked(), request))
+                let done = runtime.block_on(perform(&domain.auth, &Operator::checked(), request));
+                match done? {
+                    Answer::One(reply) => Ok(reply),
+                    Answer::Dump(_) => bail!(UNEXPECTED),
+                }
             }
         };
         Ok(answer?)
+    }
+
+    /// Has a dump made, and gives its text on piece by piece.
+    ///
+    /// # Errors
+    /// When it is refused or breaks off, or `take` fails.
+    pub fn export(
+        &mut self,
+        mut take: impl FnMut(&str) -> anyhow::Result<()>,
+    ) -> anyhow::Result<DumpEnd> {
+        match self {
+            Self::Running(client) => {
+                let mut reply = client.call(&Request::Export).context(SILENT)??;
+                loop {
+                    if let Some(end) = end_or_take(reply, &mut take)? {
+                        return Ok(end);
+                    }
+                    reply = client.reply().context("the server broke the dump off")??;
+                }
+            }
+            Self::Stopped { domain, runtime } => runtime.block_on(async {
+                let begun = perform(&domain.auth, &Operator::checked(), Request::Export).await?;
+                let Answer::Dump(mut dump) = begun else { bail!(UNEXPECTED) };
+                while let Some(reply) = next_reply(&mut dump).await? {
+                    if let Some(end) = end_or_take(reply, &mut take)? {
+                        return Ok(end);
+                    }
+                }
+                bail!(UNEXPECTED)
+            }),
+        }
+    }
+}
+
+/// What is to say when the server does not.
+const SILENT: &str = "the server did not answer";
+/// What is to say to a reply of another kind.
+pub const UNEXPECTED: &str = "the server answered something else; is it of another version?";
+
+/// What ends a dump, or nothing when it was given on and more follows.
+fn end_or_take(
+    reply: Reply,
+    take: &mut impl FnMut(&str) -> anyhow::Result<()>,
+) -> anyhow::Result<Option<DumpEnd>> {
+    match reply {
+        Reply::Dump { text } => take(&text).map(|()| None),
+        Reply::DumpEnd(end) => Ok(Some(end)),
+        _ => bail!(UNEXPECTED),
     }
 }
 

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, IsTerminal, Read};
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 
-use super::reach::{Missing, Reach};
+use super::reach::{Missing, Reach, UNEXPECTED};
 use super::{Common, output};
 use crate::admin::protocol::{Account, NewAccountFields, PlainPassword, Reply, Request};
 
@@ -140,8 +140,6 @@ fn show(common: &Common, name: String) -> anyhow::Result<()> {
     }
     Ok(())
 }
-
-const UNEXPECTED: &str = "the server answered something else; is it of another version?";
 
 /// Asks twice, without echo.
 fn ask_password() -> anyhow::Result<PlainPassword> {

@@ -6,6 +6,7 @@
 //! nothing, except for [`StoreError::Unknown`]. A list leaves out, and logs, a record that cannot be read.
 
 pub mod codec;
+pub mod dump;
 pub mod sled;
 
 use std::time::Duration;
@@ -20,6 +21,7 @@ use crate::auth::model::session::{Generation, Rotation, Session};
 use crate::auth::model::user::{Expect, Standing, User, UserUpdate};
 use crate::auth::model::username::Username;
 use crate::clock::Timestamp;
+use crate::store::dump::Export;
 
 /// Why a step was not done.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -297,6 +299,10 @@ pub trait Store: Send + Sync {
 
     /// The mark of the last heartbeat, if there was one.
     async fn clock_mark(&self) -> Result<Option<Timestamp>>;
+
+    /// Begins to read out all users, posts and audit events while others go on; `audit`, which is written at
+    /// once, is among them. Dropping what is returned ends it.
+    async fn export(&self, audit: Vec<AuditEvent>) -> Result<Box<dyn Export>>;
 
     /// Whether there is any user.
     async fn has_users(&self) -> Result<bool>;

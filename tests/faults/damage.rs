@@ -8,9 +8,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use serde_json::json;
+
 use crate::choices::Choices;
-use crate::scene::{End, Outcome, Scene};
-use crate::{SEED, number, seed};
+use crate::scene::{End, Outcome, Scene, copy};
+use crate::support::Workplace;
+use crate::support::client::Client;
+use crate::{PASSWORD, SEED, number, seed};
 
 /// Names how many bits are flipped in each file, and at how many lengths it is cut off.
 const FLIPS: &str = "KEYSTILE_FAULTS_FLIPS";
@@ -138,4 +142,61 @@ async fn a_file_of_another_instance_makes_no_answer_false() {
             tally.tell();
         }
     }
+}
+
+/// How many posts there are, page by page; nothing if a page is denied.
+fn count_posts(client: &Client) -> Option<usize> {
+    let (mut count, mut path) = (0, "/posts?limit=100".to_owned());
+    loop {
+        let answer = client.get(&path).send();
+        if answer.status == 503 {
+            return None;
+        }
+        let page = answer.expect(200);
+        count += page["items"].as_array().unwrap().len();
+        let Some(next) = page["next"].as_str() else { return Some(count) };
+        path = format!("/posts?limit=100&after={next}");
+    }
+}
+
+/// The real server, with a bit flipped in what sled does not replay: found out when it is read.
+#[test]
+fn a_record_that_cannot_be_read_is_denied_and_the_server_ends() {
+    const POSTS: usize = 300;
+    let workplace = Workplace::new();
+    let server = workplace.serve();
+    server.client().register("alice", PASSWORD);
+    let pair = server.client().login("alice", PASSWORD);
+    let post = json!({ "title": "a title", "content": "x".repeat(3000) });
+    for _ in 0..POSTS {
+        server.client().post("/posts").bearer(&pair.access).json(&post).expect(201);
+    }
+    server.stop();
+    // So that sled has a snapshot of all that.
+    workplace.serve().stop();
+
+    let (choices, left) = (Choices::new(seed()), workplace.path("left"));
+    let file = workplace.data().join("db/db");
+    let sound = fs::read(&file).unwrap();
+    fs::rename(workplace.data(), &left).unwrap();
+    let mut denied = 0;
+    for _ in 0..flips() {
+        drop(fs::remove_dir_all(workplace.data()));
+        copy(&left, &workplace.data());
+        let bit = choices.below(sound.len() * 8 / 2);
+        let mut bytes = sound.clone();
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        fs::write(&file, bytes).unwrap();
+        // What is refused at the start is the other tests' matter.
+        let Ok(server) = std::panic::catch_unwind(|| workplace.serve()) else { continue };
+        if let Some(count) = count_posts(server.client()) {
+            assert_eq!(count, POSTS, "{SEED}={} bit {bit}", seed());
+            continue;
+        }
+        denied += 1;
+        let ended = server.wait();
+        assert_eq!(ended.status, Some(1), "{}", ended.stderr);
+        assert!(ended.stderr.contains("the store has failed"), "{}", ended.stderr);
+    }
+    println!("{denied} of {} denied", flips());
 }

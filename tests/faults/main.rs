@@ -13,10 +13,18 @@ mod fixture;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod calls;
 mod choices;
+mod clock;
 mod damage;
+mod places;
 mod scene;
+mod strace;
 
+/// Set to 1, a missing tool is a failure.
+const REQUIRED: &str = "KEYSTILE_TEST_REQUIRE_FAULTS";
+/// The password of the users here.
+const PASSWORD: &str = "correct horse battery";
 /// Names the seed.
 const SEED: &str = "KEYSTILE_TEST_SEED";
 
@@ -29,4 +37,14 @@ fn number(name: &str) -> Option<u64> {
 /// The seed of this run.
 fn seed() -> u64 {
     number(SEED).unwrap_or_else(|| u64::from(std::process::id()))
+}
+
+/// Whether a test that needs `tool` is to go on; says so if not.
+#[track_caller]
+fn require(tool: &str, is_there: bool) -> bool {
+    if !is_there {
+        assert_ne!(number(REQUIRED), Some(1), "{tool} is missing or not allowed here");
+        println!("skipped: {tool} is missing or not allowed here");
+    }
+    is_there
 }

@@ -154,10 +154,10 @@ impl Content {
             .delete_user(user.id, keystile::auth::model::user::Expect::default(), vec![])
             .await
             .unwrap();
-        let (gone, live) =
+        let (lost, kept) =
             std::mem::take(&mut self.live).into_iter().partition(|s| s.user == user.id);
-        self.live = live;
-        self.ended.extend::<Vec<_>>(gone);
+        self.live = kept;
+        self.ended.extend::<Vec<_>>(lost);
         self.posts.retain(|post| post.author != user.id);
         self.deleted.push(user);
     }
@@ -227,7 +227,7 @@ fn contents(data: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 /// Copies a directory with all that is in it.
-fn copy(from: &Path, to: &Path) {
+pub fn copy(from: &Path, to: &Path) {
     fs::create_dir(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();

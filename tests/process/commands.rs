@@ -29,7 +29,18 @@ fn help_names_every_command_and_each_explains_itself() {
     let named: Vec<_> = list.lines().filter_map(|line| line.split_whitespace().next()).collect();
     assert_eq!(
         named,
-        ["serve", "users", "check", "compact", "config", "openapi", "healthcheck", "help"]
+        [
+            "serve",
+            "users",
+            "export",
+            "import",
+            "check",
+            "compact",
+            "config",
+            "openapi",
+            "healthcheck",
+            "help"
+        ]
     );
     for command in named.into_iter().filter(|&name| name != "help") {
         let help = workplace.run(&[command, "--help"]);

@@ -127,3 +127,30 @@ fn a_full_disk_ends_the_server_and_loses_nothing_that_was_acknowledged() {
     server.client().register("afterwards", PASSWORD);
     server.stop();
 }
+
+#[test]
+fn compacting_needs_room_for_both_and_leaves_the_disk_as_it_was_without() {
+    let workplace = Workplace::new();
+    let Some(disk) = Mount::new(workplace.path("disk")) else {
+        println!("skipped: this user cannot mount a small file system");
+        return;
+    };
+    write_config(&workplace, &disk.0);
+    workplace.add_user("alice", PASSWORD, "admin");
+    let filler = disk.fill();
+    let bytes = fs::metadata(&filler).unwrap().len();
+    let filler = fs::File::options().write(true).open(&filler).unwrap();
+    let databases = || {
+        let names = fs::read_dir(disk.0.join("data")).unwrap().map(|entry| entry.unwrap());
+        names.filter(|name| name.file_name().as_encoded_bytes().starts_with(b"db")).count()
+    };
+    for free_kib in [64, 512] {
+        filler.set_len(bytes - free_kib * 1024).unwrap();
+        let refused = workplace.run(&["compact"]);
+        assert!(refused.complaint().contains(" are free"), "{free_kib} KiB: {refused:?}");
+        assert_eq!(databases(), 1, "{free_kib} KiB");
+    }
+    filler.set_len(0).unwrap();
+    workplace.run(&["compact"]).output();
+    assert!(workplace.run(&["users", "list"]).output().contains("alice"));
+}

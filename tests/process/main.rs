@@ -13,6 +13,8 @@ mod configured;
 mod connections;
 mod directory;
 mod disk;
+mod dump;
+mod dump_under_load;
 mod operator;
 mod restart;
 mod signals;

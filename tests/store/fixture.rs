@@ -238,3 +238,9 @@ pub fn behind_its_back<T>(path: &Path, change: impl FnOnce(&sled::Db) -> T) -> T
     db.flush().unwrap();
     done
 }
+
+/// What a random test starts from: `KEYSTILE_TEST_SEED`, to be said when it fails.
+pub fn seed() -> u64 {
+    let seed = std::env::var_os("KEYSTILE_TEST_SEED");
+    seed.map_or(1, |seed| seed.to_str().unwrap().parse().unwrap())
+}

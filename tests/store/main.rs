@@ -9,6 +9,8 @@ mod fixture;
 
 mod audit;
 mod concurrency;
+mod dump;
+mod export;
 mod posts;
 mod server;
 mod sessions;
@@ -21,6 +23,7 @@ mod sled_churn;
 mod sled_corrupt;
 mod sled_directory;
 mod sled_failure;
+mod sled_import;
 mod sled_kill;
 mod upgrade;
 
@@ -114,6 +117,13 @@ macro_rules! engines {
                 audit {
                     events_are_written_with_their_step_and_listed_in_order,
                     a_refused_step_writes_no_event,
+                }
+                export {
+                    all_users_posts_and_events_are_read_out,
+                    what_changes_meanwhile_is_read_out_as_it_is_in_the_end,
+                    what_several_change_at_once_is_read_out_as_of_one_moment,
+                    posts_of_a_deleted_user_are_not_read_out,
+                    a_closed_store_reads_nothing_out,
                 }
                 server {
                     signing_keys_are_replaced_by_version,

@@ -5,6 +5,7 @@ use std::path::Path;
 use keystile::auth::model::audit::Event;
 use keystile::auth::model::session::Session;
 use keystile::auth::model::user::User;
+use keystile::store::dump::Change;
 use keystile::store::sled::SledStore;
 use keystile::store::{Store, StoreError};
 use tempfile::TempDir;
@@ -98,4 +99,25 @@ async fn an_unreadable_event_is_left_out_of_the_list() {
     spoil(path, "audit", &events[0].id.to_bytes());
     let store = SledStore::open(&settings(path)).unwrap();
     assert_eq!(store.audit(None, 2).await, Ok(events[1..3].to_vec()));
+}
+
+#[tokio::test]
+async fn an_export_leaves_out_what_cannot_be_read_and_says_how_much() {
+    let stored = closed_store(&Make::new()).await;
+    let path = stored.directory.path();
+    spoil(path, "user", &stored.alice.id.to_bytes());
+    let store = SledStore::open(&settings(path)).unwrap();
+    let mut export = store.export(vec![]).await.unwrap();
+    let (mut users, mut posts) = (vec![], vec![]);
+    while let Some(changes) = export.next().await.unwrap() {
+        for change in changes {
+            match change {
+                Change::User(user) => users.push(user),
+                Change::Post(post) => posts.push(post.author),
+                Change::Audit(_) | Change::Removed(_) => {}
+            }
+        }
+    }
+    assert_eq!((users, posts), (vec![stored.bob.clone()], vec![stored.bob.id]));
+    assert_eq!(export.left_out(), 2, "a user and the user's post");
 }

@@ -5,6 +5,7 @@
 //! its server had answered by then. Its sessions expire some day, so the clock stands where it stood.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -22,19 +23,20 @@ use keystile::password::pool::Hasher;
 use keystile::password::settings::HashSettings;
 use keystile::random::{Random, SeededRandom};
 use keystile::store::Store;
+use keystile::store::dump::survey;
 use keystile::store::sled::SledStore;
 use keystile::token::algorithm::Algorithm;
 use keystile::token::{TokenSettings, ring};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::fixture::{AnyStore, GRACE, IDLE, settings};
+use crate::fixture::{AnyStore, GRACE, IDLE, behind_its_back, settings};
 
 /// The issuer of the tokens.
 const ISSUER: &str = "http://127.0.0.1:8000";
 
 /// Every schema there has been, this release's last.
-const SCHEMAS: [u32; 1] = [1];
+const SCHEMAS: [u32; 2] = [1, 2];
 
 fn data() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/store/data")
@@ -195,6 +197,43 @@ async fn the_passwords_of_an_older_release_are_right() {
         }
         store.close().await;
     }
+}
+
+#[tokio::test]
+async fn an_upgrade_leaves_a_dump_of_what_was_there() {
+    let (directory, answers) = written_by(1);
+    let dump = directory.path().join("before-schema-2.jsonl");
+    fs::write(dump.with_extension("jsonl.partial"), "of an upgrade that broke off").unwrap();
+    let store = open(&directory);
+    assert_eq!(fs::metadata(&dump).unwrap().permissions().mode() & 0o777, 0o600);
+    let text = fs::read_to_string(&dump).unwrap();
+    assert!(text.lines().next().unwrap().contains("\"schema\":1}"), "{text}");
+    let contents = survey(text.as_bytes()).unwrap();
+    assert_eq!(contents.users(), all(&answers, "users").len());
+    assert_eq!(contents.posts(), all(&answers, "posts").len());
+    store.close().await;
+    fs::remove_file(&dump).unwrap();
+    open(&directory).close().await;
+    assert!(!dump.exists(), "it was upgraded twice");
+}
+
+#[tokio::test]
+async fn a_record_that_cannot_be_read_does_not_stop_an_upgrade() {
+    let (directory, answers) = written_by(1);
+    behind_its_back(directory.path(), |db| {
+        for table in ["user", "session", "post", "audit"] {
+            let tree = db.open_tree(table).unwrap();
+            let (key, _) = tree.last().unwrap().unwrap();
+            tree.insert(key, b"garbage").unwrap();
+        }
+    });
+    let store = open(&directory);
+    let users = store.users(String::new(), None, 99).await.unwrap().items;
+    assert_eq!(users.len(), all(&answers, "users").len() - 1);
+    let auth = domain(Arc::clone(&store), &answers).await;
+    let alice = &all(&answers, "live")[0];
+    auth.authenticate(text(alice, "access_token")).await.unwrap();
+    store.close().await;
 }
 
 #[tokio::test]

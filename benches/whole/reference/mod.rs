@@ -17,8 +17,9 @@ use anyhow::{Context, Result, bail};
 use tokio::runtime::Runtime;
 
 pub use self::hash::MEMORY_KIB;
-use super::load::{Load, Served};
-use super::process::Process;
+use super::common::process::Process;
+use super::common::served::Served;
+use super::subject::Load;
 
 /// The argument that makes this binary a reference.
 pub const WORD: &str = "reference";

@@ -36,6 +36,10 @@ pub enum Event {
     KeysChanged,
     /// A login ended the least recently used session, because the user had as many as may be.
     SessionEvicted,
+    /// Users, posts and audit events were read out.
+    DataExported,
+    /// Users, posts and audit events were loaded into a new store.
+    DataImported,
 }
 
 impl Event {
@@ -56,6 +60,8 @@ impl Event {
             Self::RefreshReused => "refresh_reused",
             Self::KeysChanged => "keys_changed",
             Self::SessionEvicted => "session_evicted",
+            Self::DataExported => "data_exported",
+            Self::DataImported => "data_imported",
         }
     }
 }

@@ -14,7 +14,7 @@ use super::database::{Entry, Trees};
 use super::keys::{Table, meta};
 use super::lease::{Manifest, sync_directory};
 use super::open::{OpenError, SledSettings};
-use super::recover::{self, SEGMENT_BYTES, Sentinel};
+use super::recover::{self, Purpose, SEGMENT_BYTES, Sentinel};
 use super::tally::Tally;
 use crate::store::codec::{self, SCHEMA_VERSION};
 
@@ -39,8 +39,8 @@ impl<'a> Aside<'a> {
             fs::DirBuilder::new().mode(0o700).create(&directory)
         };
         prepare().map_err(|error| OpenError::io(&directory, error))?;
-        let db =
-            recover::start(settings, &directory).map_err(|failure| failure.into_error(path))?;
+        let db = recover::start(settings, &directory, Purpose::Serve)
+            .map_err(|failure| failure.into_error(path))?;
         let trees = Trees::open(&db).map_err(|error| OpenError::io(path, error.into()))?;
         Ok(Self { settings, manifest, trees, db })
     }
@@ -58,7 +58,15 @@ impl<'a> Aside<'a> {
         counted.map_err(|error| OpenError::io(&self.settings.path, error.into()))
     }
 
-    /// Says what it is and makes all of it durable. It becomes the current one when the manifest is written.
+    /// Seals it, and makes it the current one.
+    pub(super) fn switch(self) -> Result<(Db, Manifest), OpenError> {
+        let path = self.settings.path.as_path();
+        let (db, manifest) = self.seal()?;
+        manifest.replace(path)?;
+        Ok((db, manifest))
+    }
+
+    /// Says what it is and makes all of it durable; it is the current one once its manifest is written.
     pub(super) fn seal(self) -> Result<(Db, Manifest), OpenError> {
         let path = self.settings.path.as_path();
         let Self { mut manifest, trees, db, .. } = self;

@@ -123,6 +123,11 @@ impl Range {
         Self { from: prefix.to_vec(), to }
     }
 
+    /// Every key from `first` on.
+    pub(super) const fn starting(first: Vec<u8>) -> Self {
+        Self { from: first, to: None }
+    }
+
     /// The part of it below `key`.
     pub(super) fn before(self, key: Vec<u8>) -> Self {
         let to = self.to.map_or(key.clone(), |to| to.min(key));

@@ -10,13 +10,15 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 use serde::{Deserialize, Serialize};
 
 use super::directory::DirectoryName;
 use super::open::OpenError;
 use crate::store::codec::SCHEMA_VERSION;
 
+/// Refuses to open a link.
+const NO_FOLLOW: i32 = OFlags::NOFOLLOW.bits().cast_signed();
 const LOCK: &str = "keystile.lock";
 const MANIFEST: &str = "manifest.json";
 const MANIFEST_NEW: &str = "manifest.json.new";
@@ -103,7 +105,7 @@ impl Drop for Lease {
         // Only once the database is let go by everybody is its length the last one.
         if let Some(length) = settled_length(&self.manifest.directory.file(&self.path)) {
             let manifest = Manifest { bytes_min: length, ..self.manifest.clone() };
-            if let Err(error) = manifest.write(&self.path) {
+            if let Err(error) = manifest.replace(&self.path) {
                 tracing::warn!(%error, "the orderly end could not be noted");
             }
         }
@@ -130,15 +132,24 @@ impl Manifest {
     }
 
     /// Replaces the manifest: the old or the new one is there whenever the power fails.
-    pub(super) fn write(&self, path: &Path) -> io::Result<()> {
-        let new = path.join(MANIFEST_NEW);
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-        serde_json::to_writer(&mut file, self)?;
-        file.sync_all()?;
-        fs::rename(&new, path.join(MANIFEST))?;
-        sync_directory(path)
+    pub(super) fn replace(&self, path: &Path) -> Result<(), OpenError> {
+        let write = || {
+            let new = path.join(MANIFEST_NEW);
+            let mut file = ours().write(true).create(true).truncate(true).open(&new)?;
+            serde_json::to_writer(&mut file, self)?;
+            file.sync_all()?;
+            fs::rename(&new, path.join(MANIFEST))?;
+            sync_directory(path)
+        };
+        write().map_err(|error| OpenError::io(path, error))
     }
+}
+
+/// How a file of the data directory is opened to be written: nobody else's is, by way of a link.
+pub(super) fn ours() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.mode(0o600).custom_flags(NO_FOLLOW);
+    options
 }
 
 /// Makes the names in a directory durable.
@@ -168,8 +179,8 @@ fn is_vacant(path: &Path) -> Result<bool, OpenError> {
 fn lock(path: &Path) -> Result<File, OpenError> {
     let name = path.join(LOCK);
     let io = |error| OpenError::io(&name, error);
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    let mut options = ours();
+    options.read(true).write(true).create(true).truncate(false);
     let mut file = options.open(&name).map_err(io)?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}

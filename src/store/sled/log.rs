@@ -17,9 +17,9 @@ use super::recover::SEGMENT_BYTES;
 use super::tally;
 
 /// What each segment starts with: a checksum, its number and how far the log was stable.
-const HEADER_BYTES: usize = 20;
+pub(super) const HEADER_BYTES: usize = 20;
 /// What the numbers in it are combined with.
-const MASK: u64 = 0x7FFF_FFFF_FFFF_FFFF;
+pub(super) const MASK: u64 = 0x7FFF_FFFF_FFFF_FFFF;
 /// The longest header of a message; no message starts with less than this left of a segment.
 const MESSAGE_HEADER_MAX: u64 = 32;
 /// The kinds of messages that matter here, and the last one that there is.
@@ -277,4 +277,96 @@ fn fill(file: &File, segment: &mut Vec<u8>, at: u64) -> io::Result<()> {
     }
     segment.truncate(length);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sled::tally::Tally;
+
+    const COMMITS: u64 = 40;
+
+    /// A log of two segments and forty commits, closed in good order.
+    fn log() -> (tempfile::TempDir, Manifest) {
+        let (directory, manifest) = (tempfile::tempdir().unwrap(), Manifest::unsealed("a".into()));
+        let db = ::sled::open(directory.path()).unwrap();
+        let tally = Tally::resume(&db, directory.path(), &manifest).unwrap();
+        let filler = db.open_tree("filler").unwrap();
+        for commit in 0..COMMITS {
+            filler.insert(commit.to_be_bytes(), vec![1; 20_000]).unwrap();
+            let (tree, batch) = tally.next();
+            tree.apply_batch(batch).unwrap();
+        }
+        db.flush().unwrap();
+        (directory, manifest)
+    }
+
+    fn flip(directory: &Path, at: usize) {
+        let file = directory.join("db");
+        let mut bytes = fs::read(&file).unwrap();
+        bytes[at] ^= 1;
+        fs::write(file, bytes).unwrap();
+    }
+
+    #[test]
+    fn a_sound_log_holds_what_was_promised_and_no_more() {
+        let (directory, manifest) = log();
+        let inspect = |promised| inspect(directory.path(), &manifest, promised).unwrap();
+        assert_eq!(inspect(COMMITS), Ok(()));
+        let lost = inspect(COMMITS + 1).unwrap_err();
+        assert!(matches!(lost, Damage::Lost { found: COMMITS, .. }), "{lost}");
+        // Replayed from a snapshot behind the last commit, it still does.
+        drop(::sled::open(directory.path()).unwrap());
+        assert_eq!(inspect(COMMITS), Ok(()));
+    }
+
+    #[test]
+    fn a_damaged_message_loses_the_commits_after_it_and_none_before() {
+        let (directory, manifest) = log();
+        flip(directory.path(), 100_000);
+        let lost = inspect(directory.path(), &manifest, COMMITS).unwrap().unwrap_err();
+        let Damage::Lost { found, at, .. } = lost else { panic!("{lost}") };
+        assert!((1..COMMITS).contains(&found), "{found}");
+        assert!(at <= 100_000, "{at}");
+        assert_eq!(inspect(directory.path(), &manifest, found).unwrap(), Ok(()));
+    }
+
+    #[test]
+    fn a_damaged_header_is_no_end_of_the_log() {
+        for at in [0, 4, 12, 19] {
+            let (directory, manifest) = log();
+            flip(directory.path(), at);
+            let damage = inspect(directory.path(), &manifest, COMMITS).unwrap();
+            assert_eq!(damage, Err(Damage::Header { at: 0 }), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn a_segment_that_is_there_twice_is_refused() {
+        let (directory, manifest) = log();
+        let file = directory.path().join("db");
+        let mut bytes = fs::read(&file).unwrap();
+        let length = usize::try_from(SEGMENT_BYTES).unwrap();
+        bytes.copy_within(..HEADER_BYTES, length);
+        fs::write(file, bytes).unwrap();
+        let damage = inspect(directory.path(), &manifest, COMMITS).unwrap();
+        assert_eq!(damage, Err(Damage::Twice { at: SEGMENT_BYTES }));
+    }
+
+    #[test]
+    fn numbers_are_read_as_sled_writes_them() {
+        for (bytes, expected) in [
+            (&[0][..], 0),
+            (&[240], 240),
+            (&[241, 0], 240),
+            (&[248, 255], 2287),
+            (&[249, 0, 0], 2288),
+            (&[249, 255, 255], 67_823),
+            (&[250, 1, 2, 3], 0x03_02_01),
+            (&[255, 1, 0, 0, 0, 0, 0, 0, 2], 0x0200_0000_0000_0001),
+        ] {
+            assert_eq!(number(bytes), Some((expected, &[][..])), "{bytes:?}");
+            assert_eq!(number(&bytes[..bytes.len() - 1]), None, "{bytes:?}");
+        }
+    }
 }

@@ -1,39 +1,51 @@
-//! From the form in which an older release wrote to the present one. Each step says what it converts; the
-//! rewriting and the switch are the same for all.
+//! From the form in which an older release wrote to the present one: a dump of what was there, and each entry
+//! as it is written now. Rewriting and switching are not its own.
+
+use std::fs::{self, OpenOptions};
+use std::io::{BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 
 use ::sled::Db;
+use serde::de::DeserializeOwned;
 
-use super::database::Entry;
+use super::database::{Entry, Trees};
 use super::filed::Filed;
-use super::keys::Table;
-use super::lease::Manifest;
+use super::keys::{Table, meta};
+use super::lease::sync_directory;
 use super::open::{OpenError, SledSettings};
-use super::rewrite::rewrite;
+use crate::auth::model::post::Post;
 use crate::auth::model::session::Session;
+use crate::auth::model::user::User;
+use crate::clock::Timestamp;
 use crate::store::StoreError;
 use crate::store::codec::{self, SCHEMA_VERSION};
+use crate::store::dump::{Change, Writer};
 
-/// Brings the database that `manifest` tells of to the present schema, in one aside. The old one counts
-/// until the new one's manifest is written: broken off anywhere, it starts over.
-pub(super) fn migrate(
-    settings: &SledSettings,
-    old: Db,
-    manifest: &Manifest,
-) -> Result<(Db, Manifest), OpenError> {
-    let (from, to) = (manifest.schema, SCHEMA_VERSION);
-    tracing::warn!(from, to, "bringing the database to the schema of this release");
-    let mut tell = |entries| tracing::info!(entries, "still bringing the database over");
-    let (new, next, entries) = rewrite(settings, &old, manifest, &mut convert, &mut tell)?;
-    drop(old);
-    tracing::info!(entries, "the database has the schema of this release");
-    Ok((new, next))
+/// What is done before a database of an older `schema` is rewritten: a dump of it, in case of need.
+pub(super) fn prepare(settings: &SledSettings, old: &Db, schema: u32) -> Result<(), OpenError> {
+    if schema == SCHEMA_VERSION {
+        return Ok(());
+    }
+    let dump = settings.path.join(format!("before-schema-{SCHEMA_VERSION}.jsonl"));
+    tracing::warn!(
+        from = schema,
+        to = SCHEMA_VERSION,
+        dump = %dump.display(),
+        "the database is brought to the schema of this release, and a dump of it as it was is kept"
+    );
+    let partial = dump.with_extension("jsonl.partial");
+    export(old, schema, &partial).map_err(|error| OpenError::io(&dump, error.into()))?;
+    let publish = fs::rename(&partial, &dump).and_then(|()| sync_directory(&settings.path));
+    publish.map_err(|error| OpenError::io(&dump, error))
 }
 
-/// From schema 1 to 2: a session says where its expiry entry stands, which was at its deadline always.
+/// An entry of `schema` as it is written now. From 1 to 2: a session says where its expiry entry stands,
+/// which was at its deadline always.
 ///
 /// One that cannot be read stays as it is, to be denied and swept as it was.
-fn convert(table: Table, (key, value): Entry) -> Entry {
-    if table != Table::Session {
+pub(super) fn convert(schema: u32, table: Table, (key, value): Entry) -> Entry {
+    if schema == SCHEMA_VERSION || table != Table::Session {
         return (key, value);
     }
     match filed(&key, &value) {
@@ -43,6 +55,59 @@ fn convert(table: Table, (key, value): Entry) -> Entry {
             (key, value)
         }
     }
+}
+
+/// Dumps users, posts and audit events, as they were at the last heartbeat or a little later. What cannot be
+/// read is left out: it could not be used before either, and must not stand in the way of all the rest.
+fn export(old: &Db, schema: u32, to: &Path) -> ::sled::Result<()> {
+    let trees = Trees::open(old)?;
+    if to.exists() {
+        fs::remove_file(to)?;
+    }
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?;
+    let mut file = BufWriter::new(file);
+    let mark = trees.of(Table::Meta).get(meta::CLOCK)?;
+    let mark =
+        mark.and_then(|mark| read::<Timestamp>(Table::Meta, (meta::CLOCK.to_vec(), mark.to_vec())));
+    let mut text = String::new();
+    let json = |error: serde_json::Error| ::sled::Error::Io(error.into());
+    let mut writer = Writer::begin_of(schema, mark.unwrap_or_default(), &mut text).map_err(json)?;
+    for table in [Table::User, Table::Post, Table::Audit] {
+        for entry in trees.of(table) {
+            let (key, value) = entry?;
+            let entry = (key.to_vec(), value.to_vec());
+            let change = match table {
+                Table::User => read(table, entry).map(Change::User),
+                Table::Post => visible(&trees, read(table, entry))?.map(Change::Post),
+                _ => read(table, entry).map(Change::Audit),
+            };
+            if let Some(change) = change {
+                writer.write(&change, &mut text).map_err(json)?;
+                file.write_all(text.as_bytes())?;
+                text.clear();
+            }
+        }
+    }
+    writer.finish(&mut text).map_err(json)?;
+    file.write_all(text.as_bytes())?;
+    file.flush()?;
+    file.get_ref().sync_all()?;
+    Ok(())
+}
+
+/// A post whose author is deleted is gone too, and only still to be swept; without a readable one it could not
+/// be loaded.
+fn visible(trees: &Trees, post: Option<Post>) -> ::sled::Result<Option<Post>> {
+    let Some(post) = post else { return Ok(None) };
+    let author = post.author.to_bytes();
+    let author = trees.of(Table::User).get(author)?.map(|user| (author.to_vec(), user.to_vec()));
+    Ok(author.and_then(|author| read::<User>(Table::User, author)).map(|_| post))
+}
+
+fn read<T: DeserializeOwned>(table: Table, (key, value): Entry) -> Option<T> {
+    codec::decode(table.name(), &key, &value)
+        .inspect_err(|error| tracing::error!(%error, "it is not in the dump"))
+        .ok()
 }
 
 fn filed(key: &[u8], value: &[u8]) -> Result<Vec<u8>, StoreError> {

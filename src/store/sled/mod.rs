@@ -1,13 +1,17 @@
 //! The embedded engine on sled 0.34: one writer thread with group commit, reads straight from the caller.
 //!
-//! The only place that names sled. `open` takes the directory and recovers, `writer` decides and commits,
-//! one file per subject holds its steps, `read`, `sweep` and `check` say what they do.
+//! The only place that names sled. `open` takes the directory (`lease`) and recovers (`recover`), `writer`
+//! decides and commits, one file per subject holds its steps, `read`, `sweep`, `check` and `export` say what
+//! they do. A database that is new, or made from another one (`rewrite`, `migrate`), is built in a directory
+//! aside (`aside`) and becomes the current one when the manifest names it.
 
 mod aside;
 mod check;
 mod database;
 mod directory;
+mod export;
 mod filed;
+mod import;
 mod keys;
 mod lease;
 mod log;
@@ -33,17 +37,20 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
 pub use self::check::{Checked, Disagreement};
 pub use self::database::Durability;
+pub use self::import::{ImportError, Load, import};
 pub use self::open::{OpenError, SledSettings};
 pub use self::rewrite::{Compacted, compact};
 
 use self::database::Database;
+use self::export::{Journals, SledExport};
 use self::room::Room;
 use self::staged::Staged;
 use self::writer::{Command, Job, QUEUE_MAX, Writer};
+use super::dump::Export;
 use super::{OpenSession, Page, Result, Rotate, SigningKeys, Store, StoreError, StoredKey};
 use crate::auth::model::audit::AuditEvent;
 use crate::auth::model::id::{EventId, Nonce, PostId, SessionId, UserId};
@@ -77,7 +84,8 @@ impl SledStore {
         let failed = database.watch();
         let (queue, commands) = mpsc::channel(QUEUE_MAX);
         let room = Room::new(settings.path.clone(), settings.min_free_bytes);
-        let writer = Writer { database: Arc::clone(&database), queue: commands, room };
+        let journals = Journals::default();
+        let writer = Writer { database: Arc::clone(&database), queue: commands, room, journals };
         let writer = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(|| writer.run())
@@ -109,16 +117,9 @@ impl SledStore {
         &self,
         step: impl FnOnce(&mut Staged<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let (reply, answer) = oneshot::channel();
-        self.enqueue(Box::new(move |staged| {
-            let outcome = staged.run(step);
-            // A caller that has gone away needs no answer.
-            Box::new(move |committed| drop(reply.send(committed.and(outcome))))
-        }))?;
-        match tokio::time::timeout(DEADLINE, answer).await {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(_)) | Err(_) => Err(StoreError::Unknown),
-        }
+        let (job, answer) = writer::job(step);
+        self.enqueue(job)?;
+        writer::answer(answer, DEADLINE).await
     }
 
     /// Reads what may take longer, off the async workers.
@@ -299,6 +300,17 @@ impl Store for SledStore {
 
     async fn clock_mark(&self) -> Result<Option<Timestamp>> {
         read::clock_mark(&*self.database()?)
+    }
+
+    async fn export(&self, audit: Vec<AuditEvent>) -> Result<Box<dyn Export>> {
+        let journal = Arc::default();
+        let followed = Arc::clone(&journal);
+        self.change(move |staged| {
+            staged.follow(&followed);
+            staged.audit(&audit)
+        })
+        .await?;
+        Ok(Box::new(SledExport::new(self.queue.downgrade(), journal)))
     }
 
     async fn has_users(&self) -> Result<bool> {

@@ -10,8 +10,8 @@ use ::sled::Db;
 use super::aside::Aside;
 use super::database::{Database, Durability};
 use super::lease::{Lease, Manifest};
-use super::migrate::migrate;
-use super::recover::{self, SEGMENT_BYTES};
+use super::recover::{Purpose, recover, tighten};
+use super::rewrite::rewrite;
 use super::tally::Tally;
 use crate::random::{self, SystemRandom};
 use crate::store::codec::SCHEMA_VERSION;
@@ -124,41 +124,36 @@ pub(super) fn open(settings: &SledSettings) -> Result<(Database, bool), OpenErro
     let sealed = manifest.filter(|manifest| manifest.sealed);
     let is_first_start = sealed.is_none();
     let (db, manifest) = match sealed {
-        Some(manifest) => reopen(settings, manifest)?,
-        None => initialise(settings)?,
+        Some(manifest) => reopen(settings, &manifest)?,
+        None => begin(settings)?.switch()?,
     };
     let database = serve(settings, lock, db, manifest)?;
     Ok((database, is_first_start))
 }
 
-/// The first start, or one more after a first start that broke off before anything was acknowledged.
-fn initialise(settings: &SledSettings) -> Result<(Db, Manifest), OpenError> {
+/// Begins the first database, once more if one was not sealed: nothing was acknowledged of it.
+pub(super) fn begin(settings: &SledSettings) -> Result<Aside<'_>, OpenError> {
     let path = settings.path.as_path();
     let instance = u128::from_be_bytes(random::bytes(&SystemRandom)?);
     let unsealed = Manifest::unsealed(format!("{instance:032x}"));
     // What stands in the directory is a store from now on, though one that was not completed.
-    unsealed.write(path).map_err(|error| OpenError::io(path, error))?;
-    Aside::begin(settings, unsealed)?.seal()
+    unsealed.replace(path)?;
+    Aside::begin(settings, unsealed)
 }
 
-/// Every later start: the database in the present schema, which counts once its manifest is written.
-pub(super) fn reopen(
-    settings: &SledSettings,
-    manifest: Manifest,
-) -> Result<(Db, Manifest), OpenError> {
-    let db = recover::recover(settings, &manifest)?;
-    // sled may shorten the file from now on.
-    let bytes_min = manifest.bytes_min.min(SEGMENT_BYTES);
-    let manifest = Manifest { bytes_min, ..manifest };
+/// Every later start: the database in the present schema.
+fn reopen(settings: &SledSettings, manifest: &Manifest) -> Result<(Db, Manifest), OpenError> {
     if manifest.schema == SCHEMA_VERSION {
-        return Ok((db, manifest));
+        return recover(settings, manifest, Purpose::Serve);
     }
-    manifest.write(&settings.path).map_err(|error| OpenError::io(&settings.path, error))?;
-    migrate(settings, db, &manifest)
+    let mut tell = |entries| tracing::info!(entries, "still bringing the database over");
+    let (db, next, _) = rewrite(settings, manifest, &mut tell)?;
+    next.replace(&settings.path)?;
+    Ok((db, next))
 }
 
-/// Makes `db` the current database, and lets go of any other.
-fn serve(
+/// Serves from `db`, and lets go of what stands beside it.
+pub(super) fn serve(
     settings: &SledSettings,
     lock: File,
     db: Db,
@@ -167,9 +162,8 @@ fn serve(
     let path = settings.path.as_path();
     let directory = manifest.directory;
     let finish = || {
-        manifest.write(path)?;
         directory.remove_others(path)?;
-        recover::tighten(&directory.path(path))?;
+        tighten(&directory.path(path))?;
         let file = File::open(directory.file(path))?;
         let tally = Tally::resume(&db, &directory.path(path), &manifest)?;
         let lease = Lease::keep(path.to_owned(), lock, manifest);

@@ -41,8 +41,22 @@ pub(super) struct Sentinel {
     pub(super) schema: u32,
 }
 
-/// Opens the database that `manifest` tells of. Nothing is changed if it is refused.
-pub(super) fn recover(settings: &SledSettings, manifest: &Manifest) -> Result<Db, OpenError> {
+/// What a database is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To be written to: sled collects its garbage.
+    Serve,
+    /// To be read once: that would be in vain.
+    Copy,
+}
+
+/// Opens the database that `manifest` tells of; that, as it has to stand while the database is open, comes
+/// with it. Nothing is changed if it is refused.
+pub(super) fn recover(
+    settings: &SledSettings,
+    manifest: &Manifest,
+    purpose: Purpose,
+) -> Result<(Db, Manifest), OpenError> {
     let path = settings.path.as_path();
     let directory = manifest.directory.path(path);
     let io = |error| OpenError::io(&directory, error);
@@ -50,24 +64,33 @@ pub(super) fn recover(settings: &SledSettings, manifest: &Manifest) -> Result<Db
     inspect(path, manifest)?;
     let promised = promised(path, manifest)?;
     tail::keep(&directory).map_err(io)?;
-    let db = match replay(settings, &directory) {
-        Ok(db) => db,
-        Err(refused) => {
-            tail::put_back(&directory).map_err(io)?;
-            return Err(refused);
-        }
-    };
-    tail::let_go(&directory).map_err(io)?;
-    verify(path, &db, manifest, promised)?;
-    Ok(db)
+    // sled may shorten the file as soon as it has it, and a kill must not make that look like a loss.
+    let loosened =
+        Manifest { bytes_min: manifest.bytes_min.min(SEGMENT_BYTES), ..manifest.clone() };
+    loosened.replace(path)?;
+    let opened = replay(settings, &directory, purpose).and_then(|db| {
+        verify(path, &db, manifest, promised)?;
+        Ok(db)
+    });
+    if opened.is_ok() {
+        tail::let_go(&directory).map_err(io)?;
+    } else {
+        tail::put_back(&directory).map_err(io)?;
+        manifest.replace(path)?;
+    }
+    Ok((opened?, loosened))
 }
 
 /// Opens sled in `directory`, where it makes a database if there is none.
-pub(super) fn start(settings: &SledSettings, directory: &Path) -> Result<Db, StartFailure> {
+pub(super) fn start(
+    settings: &SledSettings,
+    directory: &Path,
+    purpose: Purpose,
+) -> Result<Db, StartFailure> {
     let config = ::sled::Config::new()
         .path(directory)
         .cache_capacity(settings.cache_bytes)
-        .flush_every_ms(Some(FLUSH_EVERY_MS));
+        .flush_every_ms((purpose == Purpose::Serve).then_some(FLUSH_EVERY_MS));
     match catch_unwind(AssertUnwindSafe(|| config.open())) {
         Ok(opened) => opened.map_err(StartFailure::Sled),
         Err(_) => Err(StartFailure::Panic),
@@ -106,7 +129,7 @@ pub(super) fn tighten(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Looks at the files only: what is missing or too short here would come up empty.
+/// Looks at the files only, before anything is touched: what is missing or too short here would come up empty.
 fn inspect(path: &Path, manifest: &Manifest) -> Result<(), OpenError> {
     let name = manifest.directory;
     for part in ["conf", "db"] {
@@ -190,13 +213,13 @@ fn verify(path: &Path, db: &Db, manifest: &Manifest, promised: u64) -> Result<()
 }
 
 /// Opens sled; a snapshot that a killed start has left is dropped, and one that is bad is done without.
-fn replay(settings: &SledSettings, directory: &Path) -> Result<Db, OpenError> {
+fn replay(settings: &SledSettings, directory: &Path, purpose: Purpose) -> Result<Db, OpenError> {
     let path = settings.path.as_path();
     let io = |error| OpenError::io(path, error);
     for unfinished in snapshots(directory).map_err(io)?.iter().filter(|name| is_unfinished(name)) {
         fs::remove_file(unfinished).map_err(io)?;
     }
-    let failure = match start(settings, directory) {
+    let failure = match start(settings, directory, purpose) {
         Ok(db) => return Ok(db),
         Err(failure) => failure,
     };
@@ -214,7 +237,7 @@ fn replay(settings: &SledSettings, directory: &Path) -> Result<Db, OpenError> {
         tracing::error!(snapshot = %from.display(), to = %to.display(), "moved a bad snapshot aside");
         fs::rename(from, to).map_err(io)?;
     }
-    start(settings, directory).map_err(|failure| {
+    start(settings, directory, purpose).map_err(|failure| {
         for (from, to) in &aside {
             if let Err(error) = fs::rename(to, from) {
                 tracing::error!(%error, snapshot = %to.display(), "a snapshot stays moved aside");

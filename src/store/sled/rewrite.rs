@@ -10,13 +10,18 @@ use std::path::Path;
 use ::sled::Db;
 
 use super::aside::Aside;
-use super::database::{Entry, Trees};
+use super::database::Trees;
 use super::keys::Table;
 use super::lease::{Lease, Manifest, settled_length};
-use super::open::{self, OpenError, SledSettings};
+use super::migrate;
+use super::open::{OpenError, SledSettings};
+use super::recover::{Purpose, SEGMENT_BYTES, recover};
 
 /// How many entries are copied between two tellings.
 const TELL_EVERY: u64 = 10_000;
+
+/// Even the smallest database takes whole segments while it is written to.
+const HEADROOM_BYTES: u64 = 4 * SEGMENT_BYTES;
 
 /// What a compaction has done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,50 +45,49 @@ pub fn compact(settings: &SledSettings, tell: &mut dyn FnMut(u64)) -> Result<Com
     let (_lock, manifest) = Lease::take(path)?;
     let empty = || OpenError::Empty { path: path.to_owned() };
     let manifest = manifest.filter(|manifest| manifest.sealed).ok_or_else(empty)?;
-    let (old, manifest) = open::reopen(settings, manifest)?;
-    manifest.write(path).map_err(io)?;
-
     let bytes_before = size(&manifest.directory.path(path)).map_err(io)?;
-    let (new, next, entries) = rewrite(settings, &old, &manifest, &mut |_, entry| entry, tell)?;
-    drop((old, new));
-    settled_length(&manifest.directory.file(path));
+    let (new, next, entries) = rewrite(settings, &manifest, tell)?;
+    drop(new);
     let bytes_min = settled_length(&next.directory.file(path)).unwrap_or(next.bytes_min);
     let bytes_after = size(&next.directory.path(path)).map_err(io)?;
-    Manifest { bytes_min, ..next.clone() }.write(path).map_err(io)?;
+    let next = Manifest { bytes_min, ..next };
+    next.replace(path)?;
     next.directory.remove_others(path).map_err(io)?;
     Ok(Compacted { entries, bytes_before, bytes_after })
 }
 
-/// Copies `old`, which `manifest` tells of, into a database aside, each entry as `convert` makes it. The
-/// other one counts once its manifest is written. Returns how many entries it holds.
+/// Copies the database that `manifest` tells of into one aside, in the present schema, which counts once its
+/// own manifest is written. Returns how many entries it holds.
 pub(super) fn rewrite(
     settings: &SledSettings,
-    old: &Db,
     manifest: &Manifest,
-    convert: &mut dyn FnMut(Table, Entry) -> Entry,
     tell: &mut dyn FnMut(u64),
 ) -> Result<(Db, Manifest, u64), OpenError> {
     let path = settings.path.as_path();
-    require_room(path, &manifest.directory.path(path))?;
-    let next = Manifest { directory: manifest.directory.next(), ..manifest.clone() };
+    require_room(path, manifest)?;
+    let (old, current) = recover(settings, manifest, Purpose::Copy)?;
+    migrate::prepare(settings, &old, manifest.schema)?;
+    let next = Manifest { directory: current.directory.next(), ..current.clone() };
     let filled = Aside::begin(settings, next).and_then(|aside| {
-        let entries = fill(&aside, path, old, convert, tell)?;
+        let entries = fill(&aside, path, (&old, manifest.schema), tell)?;
         let (new, next) = aside.seal()?;
         Ok((new, next, entries))
     });
     if filled.is_err()
-        && let Err(error) = manifest.directory.remove_others(path)
+        && let Err(error) = current.directory.remove_others(path)
     {
         tracing::warn!(%error, "an unfinished database stays until the next start");
     }
+    drop(old);
+    // Its last background task is over before its files go.
+    settled_length(&current.directory.file(path));
     filled
 }
 
 fn fill(
     aside: &Aside<'_>,
     path: &Path,
-    old: &Db,
-    convert: &mut dyn FnMut(Table, Entry) -> Entry,
+    (old, schema): (&Db, u32),
     tell: &mut dyn FnMut(u64),
 ) -> Result<u64, OpenError> {
     let sled = |error: ::sled::Error| OpenError::io(path, error.into());
@@ -93,7 +97,8 @@ fn fill(
         let before = entries;
         for entry in trees.of(table) {
             let (key, value) = entry.map_err(sled)?;
-            aside.write(table, convert(table, (key.to_vec(), value.to_vec())))?;
+            let entry = (key.to_vec(), value.to_vec());
+            aside.write(table, migrate::convert(schema, table, entry))?;
             entries += 1;
             if entries.is_multiple_of(TELL_EVERY) {
                 tell(entries);
@@ -109,10 +114,10 @@ fn fill(
     Ok(entries)
 }
 
-/// Refuses to begin what the disk cannot hold: a copy is at most about as large as what it is made of.
-fn require_room(path: &Path, directory: &Path) -> Result<(), OpenError> {
+/// Refuses to begin what the disk can hardly hold: another database about as large as the one it is made of.
+fn require_room(path: &Path, manifest: &Manifest) -> Result<(), OpenError> {
     let io = |error| OpenError::io(path, error);
-    let needed = size(directory).map_err(io)?;
+    let needed = size(&manifest.directory.path(path)).map_err(io)? + HEADROOM_BYTES;
     let disk = rustix::fs::statvfs(path).map_err(|error| io(error.into()))?;
     let free = disk.f_bavail.saturating_mul(disk.f_frsize);
     if free < needed {

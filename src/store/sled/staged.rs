@@ -1,9 +1,12 @@
 //! What a step decides against: the database, and over it what this batch's earlier steps have written.
 
+use std::sync::{Arc, Mutex};
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::database::{Database, Entry, Write, Writes};
+use super::export::{Journal, Journals};
 use super::keys::{Range, Table};
 use super::room::Room;
 use crate::auth::model::audit::AuditEvent;
@@ -13,6 +16,7 @@ use crate::store::{Result, StoreError, codec};
 pub(super) struct Staged<'a> {
     database: &'a Database,
     room: &'a mut Room,
+    journals: &'a mut Journals,
     writes: Writes,
     /// What the running step has overwritten in `writes`, to be put back if it fails.
     undo: Vec<(Table, Vec<u8>, Option<Write>)>,
@@ -20,8 +24,12 @@ pub(super) struct Staged<'a> {
 
 impl<'a> Staged<'a> {
     /// An empty batch over `database`.
-    pub(super) const fn new(database: &'a Database, room: &'a mut Room) -> Self {
-        Self { database, room, writes: Writes::new(), undo: Vec::new() }
+    pub(super) const fn new(
+        database: &'a Database,
+        room: &'a mut Room,
+        journals: &'a mut Journals,
+    ) -> Self {
+        Self { database, room, journals, writes: Writes::new(), undo: Vec::new() }
     }
 
     /// Runs one step; one that fails leaves nothing behind.
@@ -122,7 +130,13 @@ impl<'a> Staged<'a> {
             .try_for_each(|event| self.put(Table::Audit, event.id.to_bytes().to_vec(), event))
     }
 
+    /// Has `journal` told of every write from now on.
+    pub(super) fn follow(&mut self, journal: &Arc<Mutex<Journal>>) {
+        self.journals.follow(journal);
+    }
+
     fn write(&mut self, table: Table, key: Vec<u8>, value: Write) {
+        self.journals.note(table, &key);
         let before = self.writes.entry(table).or_default().insert(key.clone(), value);
         self.undo.push((table, key, before));
     }

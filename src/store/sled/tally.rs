@@ -4,15 +4,15 @@
 //! The file beside is written at every commit and synced at none: it survives a kill as it is, and a power cut
 //! leaves it at most older, which claims less. Knows nothing of what is committed.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ::sled::{Batch, Db, Tree};
 
-use super::lease::{Manifest, sync_directory};
+use super::lease::{Manifest, ours, sync_directory};
 
 /// The name of the file, and of the tree and its one key.
 pub(super) const NAME: &str = "commits";
@@ -44,8 +44,7 @@ impl Tally {
         let prefix = prefix(manifest);
         let path = directory.join(NAME);
         let is_new = !path.exists();
-        let mut options = OpenOptions::new();
-        let file = options.write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        let file = ours().write(true).create(true).truncate(false).open(path)?;
         let tally = Self { tree, file, prefix, last: AtomicU64::new(last) };
         if is_new {
             tally.note()?;

@@ -3,13 +3,15 @@
 //! Knows no step. Because only this thread changes anything, a step needs no locks and no retries.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::database::Database;
+use super::export::Journals;
 use super::room::Room;
 use super::staged::Staged;
-use crate::store::Result;
+use crate::store::{Result, StoreError};
 
 /// How many steps wait at most; one more is `Busy`.
 pub(super) const QUEUE_MAX: usize = 4096;
@@ -20,6 +22,32 @@ const BATCH_MAX: usize = 256;
 pub(super) type Job = Box<dyn FnOnce(&mut Staged<'_>) -> Acknowledge + Send>;
 /// Answers a step with what became of its batch.
 pub(super) type Acknowledge = Box<dyn FnOnce(Result<()>) + Send>;
+
+/// A job that does `step` and sends what came of it, once it is durable.
+pub(super) fn job<T: Send + 'static>(
+    step: impl FnOnce(&mut Staged<'_>) -> Result<T> + Send + 'static,
+) -> (Job, oneshot::Receiver<Result<T>>) {
+    let (reply, answer) = oneshot::channel();
+    let job = Box::new(move |staged: &mut Staged<'_>| {
+        let outcome = staged.run(step);
+        // A caller that has gone away needs no answer.
+        let acknowledge: Acknowledge =
+            Box::new(move |committed| drop(reply.send(committed.and(outcome))));
+        acknowledge
+    });
+    (job, answer)
+}
+
+/// What came of a job; unknown if that takes longer than `deadline`.
+pub(super) async fn answer<T>(
+    answer: oneshot::Receiver<Result<T>>,
+    deadline: Duration,
+) -> Result<T> {
+    match tokio::time::timeout(deadline, answer).await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(_)) | Err(_) => Err(StoreError::Unknown),
+    }
+}
 
 /// What stands in the queue.
 pub(super) enum Command {
@@ -37,6 +65,8 @@ pub(super) struct Writer {
     pub(super) queue: mpsc::Receiver<Command>,
     /// Whether the store may grow.
     pub(super) room: Room,
+    /// Who reads out what is being changed.
+    pub(super) journals: Journals,
 }
 
 impl Writer {
@@ -61,7 +91,7 @@ impl Writer {
     }
 
     fn batch(&mut self, first: Command) {
-        let mut staged = Staged::new(&self.database, &mut self.room);
+        let mut staged = Staged::new(&self.database, &mut self.room, &mut self.journals);
         let mut decided = Vec::new();
         let mut next = Some(first);
         while let Some(command) = next {

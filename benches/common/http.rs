@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result, bail};
-use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -15,6 +14,14 @@ pub struct Connection {
     received: Vec<u8>,
 }
 
+/// What came back.
+pub struct Answer<'a> {
+    /// Its status.
+    pub status: u16,
+    /// Its body.
+    pub body: &'a [u8],
+}
+
 impl Connection {
     /// Connects.
     pub async fn open(address: SocketAddr) -> Result<Self> {
@@ -23,14 +30,11 @@ impl Connection {
         Ok(Self { stream, received: Vec::with_capacity(4096) })
     }
 
-    /// Sends `request` and returns the body of the answer.
-    ///
-    /// # Errors
-    /// When the answer is not a 2xx, too: a refusal is quick, and would flatter the figures.
-    pub async fn exchange(&mut self, request: &[u8]) -> Result<&[u8]> {
+    /// Sends `request` and returns the answer.
+    pub async fn exchange(&mut self, request: &[u8]) -> Result<Answer<'_>> {
         self.stream.write_all(request).await?;
         self.received.clear();
-        let body = loop {
+        let (status, body) = loop {
             if self.stream.read_buf(&mut self.received).await? == 0 {
                 bail!("the server closed the connection");
             }
@@ -39,21 +43,22 @@ impl Connection {
                 continue;
             };
             let head = str::from_utf8(head)?;
-            if !head.starts_with("HTTP/1.1 2") {
-                bail!("answered {:?}", String::from_utf8_lossy(&self.received));
-            }
             if rest.len() >= END_OF_HEAD.len() + content_length(head)? {
-                break head.len() + END_OF_HEAD.len();
+                break (status(head)?, head.len() + END_OF_HEAD.len());
             }
         };
-        self.received.get(body..).context("no body")
+        Ok(Answer { status, body: self.received.get(body..).context("no body")? })
     }
 }
 
-/// Sends one request of its own connection and reads the JSON it is answered with.
-pub async fn json(address: SocketAddr, request: &[u8]) -> Result<Value> {
-    let mut connection = Connection::open(address).await?;
-    Ok(serde_json::from_slice(connection.exchange(request).await?)?)
+impl<'a> Answer<'a> {
+    /// The body of a 2xx: a refusal is quick, and would flatter the figures.
+    pub fn success(&self) -> Result<&'a [u8]> {
+        if self.status / 100 != 2 {
+            bail!("answered {} {}", self.status, String::from_utf8_lossy(self.body));
+        }
+        Ok(self.body)
+    }
 }
 
 /// A request; `headers` are whole lines.
@@ -61,6 +66,16 @@ pub fn request(line: &str, headers: &str, body: &str) -> Vec<u8> {
     let length = body.len();
     format!("{line} HTTP/1.1\r\nhost: bench\r\n{headers}content-length: {length}\r\n\r\n{body}")
         .into_bytes()
+}
+
+/// A request that presents `token`.
+pub fn with_bearer(line: &str, token: &str) -> Vec<u8> {
+    request(line, &format!("authorization: Bearer {token}\r\n"), "")
+}
+
+fn status(head: &str) -> Result<u16> {
+    let status = head.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3));
+    status.context("an answer without a status")?.parse().context("no status")
 }
 
 fn content_length(head: &str) -> Result<usize> {

@@ -1,0 +1,202 @@
+//! System calls that fail: no answer promises what met them, the server says so and ends, and whatever it had
+//! answered is there again.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::PASSWORD;
+use crate::strace::{self, Attached};
+use crate::support::client::{Answer, Pair};
+use crate::support::{Ended, Workplace, run};
+
+/// How many registrations are tried before the fault must have been met.
+const TRIES: usize = 100;
+
+#[track_caller]
+fn assert_unavailable(answer: &Answer) {
+    assert_eq!(answer.status, 503, "{}", answer.text);
+    assert!(answer.header("retry-after").is_some(), "{}", answer.text);
+}
+
+/// Lets a running server meet the fault of `rule`.
+fn fails_for_good(rule: &str) {
+    if !strace::is_there() {
+        return;
+    }
+    let workplace = Workplace::new();
+    let server = workplace.serve();
+    let client = server.client();
+    client.register("alice", PASSWORD);
+    let ended = client.login("alice", PASSWORD);
+    client.post("/logout").bearer(&ended.access).send().expect(200);
+    let mut pair = client.login("alice", PASSWORD);
+    let attached = Attached::to(server.pid(), rule);
+
+    let mut tries = 0..TRIES;
+    let refused = loop {
+        assert!(tries.next().is_some(), "{rule} was never met");
+        let answer = client.post("/refresh").bearer(&pair.refresh).send();
+        if answer.status != 200 {
+            break answer;
+        }
+        pair = Pair::of(&answer.expect(200));
+    };
+    assert_unavailable(&refused);
+    let account = json!({ "username": "bob", "password": PASSWORD });
+    assert_unavailable(&client.post("/auth/").json(&account));
+    assert_unavailable(&client.get("/users/me").bearer(&pair.access).send());
+    assert_unavailable(&client.post("/logout").bearer(&pair.access).send());
+    assert_unavailable(&client.get("/readyz").send());
+    let died = server.wait();
+    drop(attached);
+    assert_eq!(died.status, Some(1), "{rule}: {}", died.stderr);
+    assert!(died.stderr.contains("keystile: the store has failed"), "{rule}: {}", died.stderr);
+
+    let server = workplace.serve();
+    let client = server.client();
+    assert_eq!(client.status_with(&ended.access), 401);
+    assert_eq!(client.status_with(&pair.access), 200, "{rule}");
+    // The refused refresh may have happened; either way the token gets one successor.
+    let next = Pair::of(&client.post("/refresh").bearer(&pair.refresh).send().expect(200));
+    assert_eq!(client.status_with(&next.access), 200);
+    client.register("bob", PASSWORD);
+    server.stop();
+}
+
+#[test]
+fn a_write_that_fails_ends_the_server() {
+    fails_for_good("pwrite64:error=EIO:when=1");
+}
+
+#[test]
+fn a_write_on_a_full_disk_ends_the_server() {
+    fails_for_good("pwrite64:error=ENOSPC:when=7");
+}
+
+#[test]
+fn a_sync_that_fails_ends_the_server() {
+    fails_for_good("fdatasync:error=EIO:when=3");
+}
+
+#[test]
+fn a_sync_on_a_full_disk_ends_the_server() {
+    fails_for_good("fdatasync:error=ENOSPC:when=1");
+}
+
+#[test]
+fn a_range_sync_that_fails_ends_the_server() {
+    fails_for_good("sync_file_range:error=EIO:when=4");
+}
+
+/// Adds a user in `workplace` by a command that meets the fault of `rule`.
+fn add(workplace: &Workplace, name: &str, rule: &str) -> Ended {
+    let command = workplace.command(&["users", "add", name, "--password-stdin"]);
+    run(strace::wrap(&command, rule), &format!("{PASSWORD}\n"))
+}
+
+/// The calls that starts and ends are made of, and how many of each to let fail, one at a time.
+const CALLS: [(&str, usize); 7] = [
+    ("pwrite64", 8),
+    ("fsync", 8),
+    ("fdatasync", 3),
+    ("rename", 3),
+    ("ftruncate", 2),
+    ("sync_file_range", 4),
+    ("write", 6),
+];
+
+/// Whether a user is listed, by a command that meets no fault.
+fn is_listed(workplace: &Workplace, name: &str) -> bool {
+    let list = workplace.run(&["users", "list"]);
+    list.output().contains(name)
+}
+
+/// Done and there, or refused in words.
+#[track_caller]
+fn assert_honest(workplace: &Workplace, name: &str, rule: &str, ended: &Ended) {
+    match ended.status {
+        Some(0) => assert!(is_listed(workplace, name), "{rule}: {name} is lost"),
+        // The words are written by the same call.
+        Some(1) if rule.starts_with("write:") => {}
+        Some(1) => assert!(ended.stderr.contains("keystile: "), "{rule}: {}", ended.stderr),
+        _ => panic!("{rule}: {ended:?}"),
+    }
+}
+
+#[test]
+fn a_first_start_that_fails_anywhere_is_begun_again() {
+    if !strace::is_there() {
+        return;
+    }
+    let mut failed = 0;
+    for (call, count) in CALLS {
+        for when in 1..=count {
+            let workplace = Workplace::new();
+            let rule = format!("{call}:error=EIO:when={when}");
+            let ended = add(&workplace, "alice", &rule);
+            failed += usize::from(ended.status != Some(0));
+            assert_honest(&workplace, "alice", &rule, &ended);
+            workplace.add_user("bob", PASSWORD, "user");
+            assert!(is_listed(&workplace, "bob"), "{rule}");
+        }
+    }
+    assert!(failed > 10, "only {failed} of the faults were met");
+}
+
+#[test]
+fn a_later_start_that_fails_anywhere_loses_nothing() {
+    if !strace::is_there() {
+        return;
+    }
+    let workplace = Workplace::new();
+    workplace.add_user("alice", PASSWORD, "user");
+    let mut failed = 0;
+    for error in ["EIO", "ENOSPC"] {
+        for (call, count) in CALLS {
+            for when in 1..=count {
+                let rule = format!("{call}:error={error}:when={when}");
+                let name = format!("{call}{when}-{error}").to_lowercase().replace('_', "-");
+                let ended = add(&workplace, &name, &rule);
+                failed += usize::from(ended.status != Some(0));
+                assert_honest(&workplace, &name, &rule, &ended);
+                assert!(is_listed(&workplace, "alice"), "{rule}");
+            }
+        }
+    }
+    assert!(failed > 10, "only {failed} of the faults were met");
+}
+
+#[test]
+fn while_a_sync_takes_long_reads_go_on_and_changes_are_given_up() {
+    if !strace::is_there() {
+        return;
+    }
+    let workplace = Workplace::new();
+    let server = workplace.serve();
+    let client = server.client();
+    client.register("alice", PASSWORD);
+    let pair = client.login("alice", PASSWORD);
+    let attached = Attached::to(server.pid(), "fdatasync:delay_enter=14000000");
+    std::thread::scope(|scope| {
+        let refreshing = scope.spawn(|| {
+            let begun = Instant::now();
+            (client.post("/refresh").bearer(&pair.refresh).send(), begun.elapsed())
+        });
+        while !refreshing.is_finished() {
+            let begun = Instant::now();
+            let read = client.get("/users/me").bearer(&pair.access).send();
+            assert_eq!(read.status, 200, "{}", read.text);
+            client.get("/healthz").send().expect(200);
+            assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+        }
+        let (answer, took) = refreshing.join().unwrap();
+        assert_unavailable(&answer);
+        assert!((9..13).contains(&took.as_secs()), "{took:?}");
+    });
+    drop(attached);
+    // It was not lost, only late: the token still has its one successor.
+    let next = Pair::of(&client.post("/refresh").bearer(&pair.refresh).send().expect(200));
+    assert_eq!(client.status_with(&next.access), 200);
+    server.stop();
+}
