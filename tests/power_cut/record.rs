@@ -152,6 +152,12 @@ impl Record {
             }
         }
         self.marks.sort_unstable_by_key(|&(line, _, is_end)| (line, is_end));
+        for (chapter, before) in self.ledger.chapters.iter().zip(&self.before.chapters) {
+            let answers = chapter.history[before.history.len()..].iter().flat_map(|it| &it.answer);
+            for (id, _) in answers {
+                assert!(self.answered.contains_key(id), "the answer {id} is not on record");
+            }
+        }
     }
 
     /// Moments at which the power may fail, as numbers of steps; those of starts and compactions, and those right

@@ -120,3 +120,29 @@ fn unescape(text: &str) -> Vec<u8> {
     let byte = |hex: &str| u8::from_str_radix(hex.get(..2)?, 16).ok();
     text.split("\\x").skip(1).filter_map(byte).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As `strace -f -y -xx` writes it: one thread's call is cut in two by another's, one is never ended.
+    const TRACE: &str = r#"7 pwrite64(11<\x64\x62>, "\x61\x62\x63", 3, 1443 <unfinished ...>
+8  openat(AT_FDCWD<\x2f\x74>, "\x64\x62", O_RDWR|O_CREAT, 0600) = 12<\x2f\x74\x2f\x64\x62>
+7 <... pwrite64 resumed>)           = 2
+8  fsync(12<\x2f\x74\x2f\x64\x62>) = -1 EIO (Input/output error)
+8  fdatasync(12<\x2f\x74\x2f\x64\x62> <unfinished ...>
+8 +++ killed by SIGKILL +++
+"#;
+
+    #[test]
+    fn calls_are_put_together_from_their_halves() {
+        let calls = Call::all_of(TRACE, 100);
+        let [write, open, failed, cut] = &calls[..] else { panic!("{calls:?}") };
+        assert_eq!((write.name.as_str(), write.begun, write.ended), ("pwrite64", 101, Some(103)));
+        assert_eq!((write.file(0).to_str(), write.number(3)), (Some("db"), 1443));
+        assert_eq!(write.data(), b"ab", "as far as it got");
+        assert_eq!((open.result, open.file(0).join(open.path(1))), (Some(12), "/t/db".into()));
+        assert_eq!((open.argument(2), failed.result), ("O_RDWR|O_CREAT", Some(-1)));
+        assert_eq!((failed.descriptor(0), cut.result, cut.ended), (12, None, None));
+    }
+}

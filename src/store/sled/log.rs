@@ -17,9 +17,9 @@ use super::recover::SEGMENT_BYTES;
 use super::tally;
 
 /// What each segment starts with: a checksum, its number and how far the log was stable.
-const HEADER_BYTES: usize = 20;
+pub(super) const HEADER_BYTES: usize = 20;
 /// What the numbers in it are combined with.
-const MASK: u64 = 0x7FFF_FFFF_FFFF_FFFF;
+pub(super) const MASK: u64 = 0x7FFF_FFFF_FFFF_FFFF;
 /// The longest header of a message; no message starts with less than this left of a segment.
 const MESSAGE_HEADER_MAX: u64 = 32;
 /// The kinds of messages that matter here, and the last one that there is.

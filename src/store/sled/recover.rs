@@ -76,16 +76,22 @@ pub(super) fn recover(
     tail::put_back(&directory).map_err(io)?;
     inspect(path, manifest)?;
     let promised = promised(path, manifest)?;
+    tail::keep(&directory).map_err(io)?;
     // sled may shorten the file as soon as it has it, and a kill must not make that look like a loss.
     let loosened =
         Manifest { bytes_min: manifest.bytes_min.min(SEGMENT_BYTES), ..manifest.clone() };
     loosened.replace(path)?;
-    let opened = replay_kept(settings, &directory, purpose).and_then(|db| {
+    let opened = replay(settings, &directory, purpose).and_then(|db| {
         verify(path, &db, manifest, promised)?;
         Ok(db)
     });
-    if opened.is_err() && length(&manifest.directory.file(path)) >= Some(manifest.bytes_min) {
-        manifest.replace(path)?;
+    if opened.is_ok() {
+        tail::let_go(&directory).map_err(io)?;
+    } else {
+        tail::put_back(&directory).map_err(io)?;
+        if length(&manifest.directory.file(path)) >= Some(manifest.bytes_min) {
+            manifest.replace(path)?;
+        }
     }
     Ok((opened?, loosened))
 }
@@ -219,20 +225,6 @@ fn verify(path: &Path, db: &Db, manifest: &Manifest, promised: u64) -> Result<()
         return Err(lost());
     }
     Ok(())
-}
-
-/// Opens sled with the end of its log kept aside, which is put back if it cannot.
-fn replay_kept(
-    settings: &SledSettings,
-    directory: &Path,
-    purpose: Purpose,
-) -> Result<Db, OpenError> {
-    let io = |error| OpenError::io(directory, error);
-    tail::keep(directory).map_err(io)?;
-    let replayed = replay(settings, directory, purpose);
-    if replayed.is_ok() { tail::let_go(directory) } else { tail::put_back(directory) }
-        .map_err(io)?;
-    replayed
 }
 
 fn length(file: &Path) -> Option<u64> {

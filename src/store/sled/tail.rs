@@ -13,15 +13,12 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 use super::lease::sync_directory;
+use super::log::{HEADER_BYTES, MASK};
 use super::recover::SEGMENT_BYTES;
 
 /// Where the copy is, and where it is made. Each segment stands behind its offset in the file.
 const COPY: &str = "tail";
 const COPY_NEW: &str = "tail.new";
-/// What the numbers in a segment's header are combined with.
-const MASK: u64 = 0x7FFF_FFFF_FFFF_FFFF;
-/// A segment's header: a checksum, its number in the log, and how far the log was stable.
-const HEADER_BYTES: usize = 20;
 
 /// Copies the end of the log in `directory` aside. A log of a single segment has nothing to clear.
 pub(super) fn keep(directory: &Path) -> io::Result<()> {
@@ -98,6 +95,7 @@ fn segments(file: &File) -> io::Result<Vec<Segment>> {
     while at + HEADER_BYTES as u64 <= length {
         let mut header = [0; HEADER_BYTES];
         file.read_exact_at(&mut header, at)?;
+        // After a checksum, its number in the log and how far the log was stable.
         let [_, _, _, _, numbers @ ..] = header;
         let (number, stable) = numbers.split_at(size_of::<u64>());
         let decode = |bytes: &[u8]| bytes.try_into().map(|it| u64::from_le_bytes(it) ^ MASK).ok();
@@ -144,6 +142,11 @@ mod tests {
         file.write_all_at(&vec![0; SEGMENT], index * SEGMENT_BYTES).unwrap();
     }
 
+    fn is_cleared(directory: &Path) -> bool {
+        let log = fs::read(directory.join("db")).unwrap();
+        log[..SEGMENT].iter().all(|byte| *byte == 0)
+    }
+
     fn names(directory: &Path) -> Vec<std::ffi::OsString> {
         fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name()).collect()
     }
@@ -163,10 +166,7 @@ mod tests {
         assert_eq!(names(directory), ["db"]);
         clear(directory, 0);
         put_back(directory).unwrap();
-        assert!(
-            fs::read(directory.join("db")).unwrap()[..SEGMENT] == vec![0; SEGMENT],
-            "only once"
-        );
+        assert!(is_cleared(directory), "only once");
     }
 
     #[test]
@@ -177,7 +177,7 @@ mod tests {
         clear(directory, 0);
         let_go(directory).unwrap();
         put_back(directory).unwrap();
-        assert!(fs::read(directory.join("db")).unwrap()[..SEGMENT] == vec![0; SEGMENT]);
+        assert!(is_cleared(directory));
     }
 
     #[test]
