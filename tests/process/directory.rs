@@ -84,12 +84,13 @@ fn a_second_process_is_refused_and_the_first_goes_on() {
 
 #[test]
 fn a_damaged_database_stops_the_start_and_is_left_as_it_is() {
-    let damages: [(&str, Damage); 9] = [
+    let damages: [(&str, Damage); 10] = [
         ("db/db has 0 bytes", |data| fs::write(data.join("db/db"), "").unwrap()),
         ("db/db has 100 bytes", |data| cut(&data.join("db/db"), 100)),
         ("bytes of at least", cut_one_byte),
-        ("is not a database", |data| overwrite(&data.join("db/db"))),
-        ("is damaged", |data| overwrite(&data.join("db/conf"))),
+        ("is not a database", |data| overwrite(&data.join("db/db"), 0)),
+        ("has a damaged header", |data| overwrite(&data.join("db/db"), 0xA5)),
+        ("is damaged", |data| overwrite(&data.join("db/conf"), 0xA5)),
         ("db/db is missing", |data| fs::remove_file(data.join("db/db")).unwrap()),
         ("db/conf is missing", |data| fs::remove_dir_all(data.join("db")).unwrap()),
         ("manifest is unreadable", |data| fs::write(data.join("manifest.json"), "{").unwrap()),
@@ -116,9 +117,9 @@ fn cut_one_byte(data: &Path) {
     cut(&file, fs::metadata(&file).unwrap().len() - 1);
 }
 
-fn overwrite(file: &Path) {
+fn overwrite(file: &Path, byte: u8) {
     let length = fs::read(file).unwrap().len();
-    fs::write(file, vec![0xA5; length]).unwrap();
+    fs::write(file, vec![byte; length]).unwrap();
 }
 
 #[test]

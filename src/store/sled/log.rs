@@ -40,6 +40,9 @@ const TALLY_BYTES_MAX: usize = 256;
 /// What is wrong with a log.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Damage {
+    /// There is no segment at all, which sled would take for an empty log.
+    #[error("it is not a database")]
+    Empty,
     /// A segment that has a header has a bad one.
     #[error("the segment at byte {at} has a damaged header")]
     Header {
@@ -75,6 +78,9 @@ pub(super) fn inspect(
         Ok(segments) => segments,
         Err(damage) => return Ok(Err(damage)),
     };
+    if segments.is_empty() {
+        return Ok(Err(Damage::Empty));
+    }
     if promised == 0 {
         return Ok(Ok(()));
     }
@@ -338,6 +344,16 @@ mod tests {
             flip(directory.path(), at);
             let damage = inspect(directory.path(), &manifest, COMMITS).unwrap();
             assert_eq!(damage, Err(Damage::Header { at: 0 }), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn a_file_without_a_segment_is_no_log() {
+        let (directory, manifest) = log();
+        for promised in [0, COMMITS] {
+            fs::write(directory.path().join("db"), vec![0; 2_000_000]).unwrap();
+            let damage = inspect(directory.path(), &manifest, promised).unwrap();
+            assert_eq!(damage, Err(Damage::Empty));
         }
     }
 

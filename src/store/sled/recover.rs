@@ -3,9 +3,9 @@
 //!
 //! Whatever can be refused is refused before sled sees it, since sled repairs by discarding.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
-use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
@@ -22,10 +22,6 @@ use crate::store::codec::{self, SCHEMA_VERSION};
 
 /// The length below which sled never truncates its file while it runs: its first segment stays.
 pub(super) const SEGMENT_BYTES: u64 = 512 * 1024;
-/// What each segment of sled's file starts with.
-const SEGMENT_HEADER_BYTES: u64 = 20;
-/// And what that starts with.
-const SEGMENT_CHECKSUM_BYTES: u64 = 4;
 
 /// What is wrong with a database whose instance is not the manifest's.
 const FOREIGN: &str = "it belongs to another manifest.json";
@@ -158,9 +154,6 @@ fn inspect(path: &Path, manifest: &Manifest) -> Result<(), OpenError> {
         let reason = format!("{name}/db has {length} bytes of at least {}", manifest.bytes_min);
         return Err(OpenError::damaged(path, &reason));
     }
-    if !is_log(&file, length).map_err(|error| OpenError::io(&file, error))? {
-        return Err(OpenError::damaged(path, &format!("{name}/db is not a database")));
-    }
     Ok(())
 }
 
@@ -182,23 +175,6 @@ fn promised(path: &Path, manifest: &Manifest) -> Result<u64, OpenError> {
     let inspected = log::inspect(&directory, manifest, promised).map_err(io)?;
     inspected.map_err(|damage| OpenError::damaged(path, &format!("{name}/db: {damage}")))?;
     Ok(promised)
-}
-
-/// Whether any segment of the file starts as sled's do: after the checksum stands the segment's number in
-/// the log, a multiple of its length. sled would take a file without one for an empty log, and clear it.
-fn is_log(file: &Path, length: u64) -> io::Result<bool> {
-    /// What sled combines the number with.
-    const MASK: u64 = 0x7FFF_FFFF_FFFF_FFFF;
-    let file = File::open(file)?;
-    let mut number = [0; 8];
-    let starts = (0..).map(|index| index * SEGMENT_BYTES);
-    for start in starts.take_while(|start| start + SEGMENT_HEADER_BYTES <= length) {
-        file.read_exact_at(&mut number, start + SEGMENT_CHECKSUM_BYTES)?;
-        if (u64::from_le_bytes(number) ^ MASK).is_multiple_of(SEGMENT_BYTES) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 /// The sentinel was written before the first acknowledgement: a database without it has lost data.
