@@ -6,7 +6,7 @@
 //! sent; and while it starts for the first time, recovers from the kill before, or compacts. Without
 //! `strace` there is the random moment only, unless `KEYSTILE_TEST_REQUIRE_STRACE` is 1.
 //!
-//! `KEYSTILE_CRASH_ROUNDS=1000` makes it long, `KEYSTILE_SEED` draws the same again.
+//! `KEYSTILE_CRASH_ROUNDS=1000` makes it long, `KEYSTILE_TEST_SEED` draws the same again.
 
 #![cfg(test)]
 

@@ -11,14 +11,14 @@ impl Dice {
         Self(seed)
     }
 
-    /// From the seed in `KEYSTILE_SEED`, else from a fresh one. Says which: it is shown when a test fails.
+    /// From the seed in `KEYSTILE_TEST_SEED`, else from a fresh one. Says which: it is shown when a test fails.
     pub fn from_environment() -> Self {
-        let given = std::env::var_os("KEYSTILE_SEED").map(|text| text.into_string().unwrap());
+        let given = std::env::var_os("KEYSTILE_TEST_SEED").map(|text| text.into_string().unwrap());
         let seed = given.map_or_else(
-            || RandomState::new().hash_one("KEYSTILE_SEED"),
-            |text| text.parse().expect("KEYSTILE_SEED is a number"),
+            || RandomState::new().hash_one("KEYSTILE_TEST_SEED"),
+            |text| text.parse().expect("KEYSTILE_TEST_SEED is a number"),
         );
-        println!("KEYSTILE_SEED={seed}");
+        println!("KEYSTILE_TEST_SEED={seed}");
         Self(seed)
     }
 

@@ -7,7 +7,7 @@
 //! clients had been answered by then. Skipped with a message where there is no `strace`, unless
 //! `KEYSTILE_TEST_REQUIRE_STRACE` is 1.
 //!
-//! `KEYSTILE_POWER_CUTS=5000` makes it long. `KEYSTILE_SEED` draws the same deeds and cuts again, but the
+//! `KEYSTILE_POWER_CUTS=5000` makes it long. `KEYSTILE_TEST_SEED` draws the same deeds and cuts again, but the
 //! system's own timing is another; so a directory that was refused is kept, and named.
 
 #![cfg(test)]
