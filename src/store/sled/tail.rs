@@ -4,8 +4,8 @@
 //! the snapshot can do without; it never syncs the new name. If the power fails when segments are cleared on
 //! disk and the name is not, the log must do without that snapshot, and sled replays a log only on from the
 //! segment up to which the last header calls it stable. That one is usually the last but one, may be among
-//! the cleared, and without it sled goes back, without a word, to an older state or to none. So the end of the log is copied aside first, and
-//! put back at the next opening if this one did not get as far as a synced name.
+//! the cleared, and without it sled goes back, without a word, to an older state or to none. So the end of the
+//! log is copied aside first, and put back at the next opening if this one did not get to a synced name.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
@@ -103,6 +103,8 @@ fn segments(file: &File) -> io::Result<Vec<Segment>> {
             && header != [0; HEADER_BYTES]
             && number.is_multiple_of(SEGMENT_BYTES)
         {
+            // Negative before anything was stable: everything is replayed.
+            let stable = if stable > MASK { 0 } else { stable };
             found.push(Segment { at, number, stable });
         }
         at += SEGMENT_BYTES;
