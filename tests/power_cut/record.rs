@@ -14,8 +14,9 @@ use crate::trace::{CALLS, Call};
 const CLIENTS: u64 = 4;
 /// How many things they do while a server lives.
 const DEEDS: usize = 70;
-/// How many posts each of them writes and deletes to age a database, so that its log is one of many segments.
-const POSTS: usize = 40;
+/// How many posts each of them writes and deletes at most to age a database, so that its log is one of many
+/// segments.
+const POSTS_MAX: usize = 60;
 
 /// Two lives of a server on the same directory, and a compaction between them or none.
 pub struct Record {
@@ -50,7 +51,8 @@ impl Record {
         let mut ledger = Ledger::new(CLIENTS);
         let server = workplace.serve();
         ledger.found(&workplace);
-        ledger.age(server.client(), POSTS, dice);
+        let posts = 20 + dice.below(POSTS_MAX - 20);
+        ledger.age(server.client(), posts, dice);
         server.stop();
         Self::make(&workplace, ledger, &[], dice)
     }
