@@ -31,10 +31,11 @@ const ROOMS: [(&str, &[&str]); 14] = [
 const MODEL: &str = "auth::model";
 
 /// The crates that are named under one path only.
-const OWNERS: [(&str, &str); 10] = [
+const OWNERS: [(&str, &str); 11] = [
     ("poem::", "src/http/"),
     ("poem_openapi::", "src/http/"),
     ("sled::", "src/store/sled/"),
+    ("crc32fast::", "src/store/sled/"),
     ("jsonwebtoken::", "src/token/"),
     ("argon2::", "src/password/"),
     ("bcrypt::", "src/password/"),
