@@ -21,7 +21,7 @@ use crate::store::codec::SCHEMA_VERSION;
 pub struct SledSettings {
     /// The data directory.
     pub path: PathBuf,
-    /// How much of the database sled keeps in memory, counted as on disk.
+    /// How much memory cached pages may take, roughly.
     pub cache_bytes: u64,
     /// What an acknowledgement waits for.
     pub durability: Durability,
