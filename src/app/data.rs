@@ -22,7 +22,7 @@ use crate::token::ring;
 /// When the store cannot be opened or read.
 pub async fn check(config: &Config) -> anyhow::Result<Checked> {
     let settings = settings::store(config);
-    let store = tokio::task::spawn_blocking(move || SledStore::open(&settings)).await??;
+    let store = tokio::task::spawn_blocking(move || SledStore::open_existing(&settings)).await??;
     let checked = store.check().await;
     store.close().await;
     Ok(checked?)

@@ -9,9 +9,10 @@ use anyhow::{Context, bail};
 use clap::Args;
 
 use super::progress::Progress;
-use super::reach::{Missing, Reach};
+use super::reach::Reach;
 use super::{Common, output};
 use crate::admin::protocol::DumpEnd;
+use crate::app::domain::Missing;
 
 /// Where to.
 #[derive(Args)]

@@ -16,7 +16,7 @@ use keystile::store::dump::{Change, Writer};
 use serde_json::Value;
 
 use crate::PASSWORD;
-use crate::support::Workplace;
+use crate::support::{Workplace, run};
 
 /// A place with two users, a session and a post.
 fn used() -> Workplace {
@@ -143,6 +143,40 @@ fn there_has_to_be_data_to_export() {
     let refused = workplace.run(&["export", "dump.jsonl"]);
     assert!(refused.complaint().contains("there is no data in data"), "{refused:?}");
     assert!(!workplace.path("dump.jsonl").exists() && !workplace.data().exists());
+}
+
+#[test]
+fn what_was_never_completed_is_no_data_to_work_on() {
+    let workplace = Workplace::new();
+    fs::create_dir(workplace.data()).unwrap();
+    let refuse = |expected: &str| {
+        for command in [&["export", "-"][..], &["check"], &["compact"], &["users", "list"]] {
+            let refused = workplace.run(command);
+            assert!(refused.complaint().contains(expected), "{refused:?}");
+        }
+    };
+    let left = || fs::read_dir(workplace.data()).unwrap().count();
+    refuse("there is no data in data");
+    assert_eq!(left(), 0);
+    workplace.write("data/keystile.lock", "1\n");
+    refuse("there is no data in data");
+    assert_eq!(left(), 1);
+    let manifest = r#"{"instance":"0","schema":2,"sealed":false,"bytes_min":0"#;
+    workplace.write("data/manifest.json", &format!("{manifest}}}"));
+    refuse("there is no data in data");
+    assert_eq!(left(), 2);
+
+    workplace.write("data/manifest.json", &format!("{manifest},\"beginning\":\"import\"}}"));
+    let expected = "an import into data was broken off; repeat it, or empty the directory";
+    refuse(expected);
+    let refused = workplace.run(&["serve", "--listen", "127.0.0.1:0"]);
+    assert!(refused.complaint().contains(expected), "{refused:?}");
+    let add = workplace.command(&["users", "add", "alice", "--password-stdin"]);
+    let refused = run(add, &format!("{PASSWORD}\n"));
+    assert!(refused.complaint().contains(expected), "{refused:?}");
+    workplace.write("dump.jsonl", OF_FORMAT_1);
+    workplace.run(&["import", "dump.jsonl"]).output();
+    assert!(workplace.run(&["users", "list"]).output().contains("alice"));
 }
 
 #[test]

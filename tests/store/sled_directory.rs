@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use keystile::store::Store;
-use keystile::store::sled::{OpenError, SledStore};
+use keystile::store::sled::{OpenError, SledStore, compact};
 use tempfile::TempDir;
 
 use crate::fixture::{Make, settings};
@@ -199,6 +199,36 @@ async fn a_first_start_that_broke_off_is_begun_again() {
     let store = SledStore::open(&settings(directory.path())).unwrap();
     assert!(store.is_first_start());
     assert_eq!(store.has_users().await, Ok(false));
+}
+
+#[tokio::test]
+async fn where_there_is_no_store_none_is_begun_unless_it_is_asked_for() {
+    let path = tempfile::tempdir().unwrap();
+    let refuse = |path: &Path| {
+        let before = contents(path);
+        for refused in [
+            SledStore::open_existing(&settings(path)).map(drop),
+            compact(&settings(path), &mut |_| {}).map(drop),
+        ] {
+            assert!(matches!(refused, Err(OpenError::Empty { .. })), "{refused:?}");
+        }
+        assert_eq!(contents(path), before);
+    };
+    refuse(path.path());
+    fs::create_dir(path.path().join("lost+found")).unwrap();
+    refuse(path.path());
+    fs::write(path.path().join("keystile.lock"), format!("{}\n", std::process::id())).unwrap();
+    refuse(path.path());
+    let begun = closed_store().await;
+    edit_manifest(begun.path(), |manifest| manifest["sealed"] = false.into());
+    refuse(begun.path());
+    let nowhere = path.path().join("nowhere");
+    assert!(matches!(SledStore::open_existing(&settings(&nowhere)), Err(OpenError::Empty { .. })));
+    assert!(!nowhere.exists());
+
+    let directory = closed_store().await;
+    let store = SledStore::open_existing(&settings(directory.path())).unwrap();
+    assert!(!store.is_first_start());
 }
 
 #[tokio::test]

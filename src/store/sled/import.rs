@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::aside::Aside;
 use super::keys::{self, Table, meta};
-use super::lease::Lease;
+use super::lease::{Beginning, Lease};
 use super::open::{self, OpenError, SledSettings};
 use crate::auth::model::audit::AuditEvent;
 use crate::auth::model::user::User;
@@ -64,7 +64,7 @@ pub fn import<R: BufRead>(
     if manifest.is_some_and(|manifest| manifest.sealed) {
         return Err(ImportError::Occupied { path: settings.path.clone() });
     }
-    let aside = open::begin(settings)?;
+    let aside = open::begin(settings, Beginning::Import)?;
     let Load { dump, contents, keys, audit } = load;
     let mut records = 0_u64;
     contents.load(dump, |change| {

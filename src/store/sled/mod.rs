@@ -80,6 +80,22 @@ impl SledStore {
     /// [`OpenError`]; the database is left as it was found.
     pub fn open(settings: &SledSettings) -> std::result::Result<Self, OpenError> {
         let (database, is_first_start) = open::open(settings)?;
+        Self::start(settings, database, is_first_start)
+    }
+
+    /// Opens the store as [`SledStore::open`] does, but begins none where none was completed. Blocks.
+    ///
+    /// # Errors
+    /// [`OpenError`], [`OpenError::Empty`] among them; the database is left as it was found.
+    pub fn open_existing(settings: &SledSettings) -> std::result::Result<Self, OpenError> {
+        Self::start(settings, open::open_existing(settings)?, false)
+    }
+
+    fn start(
+        settings: &SledSettings,
+        database: Database,
+        is_first_start: bool,
+    ) -> std::result::Result<Self, OpenError> {
         let database = Arc::new(database);
         let failed = database.watch();
         let (queue, commands) = mpsc::channel(QUEUE_MAX);

@@ -42,9 +42,7 @@ pub struct Compacted {
 pub fn compact(settings: &SledSettings, tell: &mut dyn FnMut(u64)) -> Result<Compacted, OpenError> {
     let path = settings.path.as_path();
     let io = |error| OpenError::io(path, error);
-    let (_lock, manifest) = Lease::take(path)?;
-    let empty = || OpenError::Empty { path: path.to_owned() };
-    let manifest = manifest.filter(|manifest| manifest.sealed).ok_or_else(empty)?;
+    let (_lock, manifest) = Lease::take_completed(path)?;
     let bytes_before = size(&manifest.directory.path(path)).map_err(io)?;
     let (new, next, entries) = rewrite(settings, &manifest, tell)?;
     drop(new);
@@ -52,7 +50,7 @@ pub fn compact(settings: &SledSettings, tell: &mut dyn FnMut(u64)) -> Result<Com
     let bytes_after = size(&next.directory.path(path)).map_err(io)?;
     let next = Manifest { bytes_min, ..next };
     next.replace(path)?;
-    next.directory.remove_others(path).map_err(io)?;
+    next.directory.remove_others(path);
     Ok(Compacted { entries, bytes_before, bytes_after })
 }
 
@@ -73,10 +71,8 @@ pub(super) fn rewrite(
         let (new, next) = aside.seal()?;
         Ok((new, next, entries))
     });
-    if filled.is_err()
-        && let Err(error) = current.directory.remove_others(path)
-    {
-        tracing::warn!(%error, "an unfinished database stays until the next start");
+    if filled.is_err() {
+        current.directory.remove_others(path);
     }
     drop(old);
     // Its last background task is over before its files go.
