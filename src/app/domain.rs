@@ -6,13 +6,12 @@ use anyhow::bail;
 
 use super::settings;
 use crate::auth::model::audit::{Actor, AuditEvent, Event};
-use crate::auth::model::id::EventId;
 use crate::auth::{Auth, Parts};
-use crate::clock::{Clock, SystemClock, Timestamp};
+use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::password::pool::Hasher;
 use crate::password::settings::HashSettings;
-use crate::random::{Random, RandomError, SystemRandom};
+use crate::random::{Random, SystemRandom};
 use crate::store::Store;
 use crate::store::sled::{OpenError, SledStore};
 use crate::token::{Tokens, ring};
@@ -51,7 +50,7 @@ pub struct Domain {
 /// Opens the store and builds the domain on it.
 ///
 /// # Errors
-/// When the store, the clock, the keys or the hashing pool refuse; the data is left as it was found.
+/// When the store, the clock, the keys or the hashing pool refuse; what the data holds is left as it was.
 pub async fn open(config: &Config, rule: ClockRule, missing: Missing) -> anyhow::Result<Domain> {
     // What can be refused is refused before there is a data directory.
     let hashing = settings::hashing(config)?;
@@ -119,27 +118,8 @@ async fn ready_tokens(
     let prepared = ring::prepare(&settings, &stored, clock.now(), random)?;
     if let Some(keys) = prepared.store {
         let at = clock.now();
-        let made = noted(Event::KeysChanged, Actor::Server, at, random)?;
+        let made = AuditEvent::of_nobody(Event::KeysChanged, Actor::Server, at, random)?;
         store.replace_signing_keys(stored.version, keys, vec![made]).await?;
     }
     Ok(prepared.tokens)
-}
-
-/// An event about no user in particular.
-pub(super) fn noted(
-    event: Event,
-    actor: Actor,
-    at: Timestamp,
-    random: &dyn Random,
-) -> Result<AuditEvent, RandomError> {
-    Ok(AuditEvent {
-        id: EventId::new(at, random)?,
-        at,
-        event,
-        actor,
-        user: None,
-        session: None,
-        ip: None,
-        request_id: None,
-    })
 }

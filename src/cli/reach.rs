@@ -117,7 +117,7 @@ fn end_or_take(
     take: &mut impl FnMut(&str) -> anyhow::Result<()>,
 ) -> anyhow::Result<Option<DumpEnd>> {
     match reply {
-        Reply::Dump { text } => take(&text).map(|()| None),
+        Reply::DumpPiece { text } => take(&text.0).map(|()| None),
         Reply::DumpEnd(end) => Ok(Some(end)),
         _ => bail!(UNEXPECTED),
     }

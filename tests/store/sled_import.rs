@@ -28,7 +28,7 @@ async fn dumped(store: &AnyStore) -> (String, State) {
     (text, state)
 }
 
-fn key() -> StoredKey {
+pub fn key() -> StoredKey {
     StoredKey {
         kid: "a".to_owned(),
         algorithm: "EdDSA".to_owned(),
@@ -47,7 +47,7 @@ fn load(path: &Path, text: &str, contents: &Contents) -> Result<(), ImportError>
 /// What an import of `text` makes of a new directory.
 async fn imported(text: &str) -> State {
     let directory = tempfile::tempdir().unwrap();
-    load(directory.path(), text, &survey(text.as_bytes()).unwrap()).unwrap();
+    load(directory.path(), text, &survey(text.as_bytes(), &mut |_| {}).unwrap()).unwrap();
     let store = SledStore::open(&settings(directory.path())).unwrap();
     assert!(!store.is_first_start());
     assert_eq!(store.signing_keys().await.unwrap().keys, [key()]);
@@ -100,7 +100,7 @@ async fn a_store_that_is_there_is_left_alone() {
     let alice = Make::new().stored_user(&store, "alice").await;
     let (text, _) = dumped(&store).await;
     store.close().await;
-    let contents = survey(text.as_bytes()).unwrap();
+    let contents = survey(text.as_bytes(), &mut |_| {}).unwrap();
     let refused = load(directory.path(), &text, &contents);
     assert!(matches!(refused, Err(ImportError::Occupied { .. })), "{refused:?}");
     let store = SledStore::open(&settings(directory.path())).unwrap();
@@ -112,7 +112,7 @@ async fn a_dump_that_changes_while_it_is_loaded_leaves_no_store() {
     let (store, _directory) = sled();
     stored_users(&store, &Make::new(), "user").await;
     let (text, _) = dumped(&store).await;
-    let contents = survey(text.as_bytes()).unwrap();
+    let contents = survey(text.as_bytes(), &mut |_| {}).unwrap();
     let directory = tempfile::tempdir().unwrap();
     let changed = text.replacen("a title", "A title", 1);
     for broken in [&changed, &text[..text.len() / 2]] {

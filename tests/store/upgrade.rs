@@ -208,7 +208,7 @@ async fn an_upgrade_leaves_a_dump_of_what_was_there() {
     assert_eq!(fs::metadata(&dump).unwrap().permissions().mode() & 0o777, 0o600);
     let text = fs::read_to_string(&dump).unwrap();
     assert!(text.lines().next().unwrap().contains("\"schema\":1}"), "{text}");
-    let contents = survey(text.as_bytes()).unwrap();
+    let contents = survey(text.as_bytes(), &mut |_| {}).unwrap();
     assert_eq!(contents.users(), all(&answers, "users").len());
     assert_eq!(contents.posts(), all(&answers, "posts").len());
     store.close().await;

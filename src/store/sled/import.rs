@@ -1,5 +1,5 @@
 //! Loading a dump into a store that is new. It counts only once all of it is there: broken off anywhere,
-//! the directory holds none, and it can be done again.
+//! the directory is good for nothing but doing it again.
 
 use std::io::BufRead;
 use std::path::PathBuf;
@@ -54,7 +54,7 @@ pub enum ImportError {
 /// is none here until somebody logs in, under an id that was never used.
 ///
 /// # Errors
-/// [`ImportError`]; there is no store then.
+/// [`ImportError`]; what was begun then is refused by everything but another import.
 pub fn import<R: BufRead>(
     settings: &SledSettings,
     load: Load<'_, R>,
@@ -96,6 +96,7 @@ fn write(aside: &Aside<'_>, change: &Change) -> Result<(), ImportError> {
     }
 }
 
+/// Writes a user with its entries in other tables.
 fn write_user(aside: &Aside<'_>, user: &User) -> Result<(), ImportError> {
     let key = user.id.to_bytes().to_vec();
     put(aside, Table::Name, user.username.as_str().as_bytes().to_vec(), &user.id)?;
@@ -105,6 +106,7 @@ fn write_user(aside: &Aside<'_>, user: &User) -> Result<(), ImportError> {
     put(aside, Table::User, key, user)
 }
 
+/// Writes `record` at `key`.
 fn put<T: serde::Serialize>(
     aside: &Aside<'_>,
     table: Table,
@@ -115,6 +117,7 @@ fn put<T: serde::Serialize>(
     Ok(aside.write(table, (key, value))?)
 }
 
+/// Writes `key` into a table that holds nothing else.
 fn mark(aside: &Aside<'_>, table: Table, key: Vec<u8>) -> Result<(), ImportError> {
     Ok(aside.write(table, (key, Vec::new()))?)
 }
