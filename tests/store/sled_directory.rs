@@ -5,11 +5,12 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use keystile::auth::model::post::Post;
 use keystile::store::Store;
 use keystile::store::sled::{OpenError, SledStore, compact};
 use tempfile::TempDir;
 
-use crate::fixture::{Make, settings};
+use crate::fixture::{Make, NOW, settings};
 
 /// A directory with one user in it, closed in good order.
 async fn closed_store() -> TempDir {
@@ -229,6 +230,33 @@ async fn where_there_is_no_store_none_is_begun_unless_it_is_asked_for() {
     let directory = closed_store().await;
     let store = SledStore::open_existing(&settings(directory.path())).unwrap();
     assert!(!store.is_first_start());
+}
+
+#[tokio::test]
+async fn a_compaction_that_fails_promises_no_less_than_before() {
+    let directory = closed_store().await;
+    let (store, make) = (SledStore::open(&settings(directory.path())).unwrap(), Make::seeded(2));
+    let bob = make.user("bob");
+    store.create_user(bob.clone(), None, vec![]).await.unwrap();
+    for _ in 0..400 {
+        let content = "x".repeat(3000);
+        store.create_post(Post { content, ..make.post(&bob, NOW) }).await.unwrap();
+    }
+    store.close().await;
+    drop(store);
+    let promised = || {
+        let manifest = fs::read(directory.path().join("manifest.json")).unwrap();
+        serde_json::from_slice::<serde_json::Value>(&manifest).unwrap()["bytes_min"].as_u64()
+    };
+    let before = promised();
+    assert!(before > Some(512 * 1024), "{before:?}");
+    // What is in the way of the new database is nobody's to remove.
+    fs::write(directory.path().join("db-1"), "a file").unwrap();
+    compact(&settings(directory.path()), &mut |_| {}).unwrap_err();
+    assert_eq!(promised(), before);
+    fs::remove_file(directory.path().join("db-1")).unwrap();
+    compact(&settings(directory.path()), &mut |_| {}).unwrap();
+    opens_with_its_user(directory.path()).await;
 }
 
 #[tokio::test]

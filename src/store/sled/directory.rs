@@ -43,13 +43,10 @@ impl DirectoryName {
             if !fs::symlink_metadata(&directory).is_ok_and(|found| found.is_dir()) {
                 continue;
             }
+            let name = directory.display();
             match fs::remove_dir_all(&directory) {
-                Ok(()) => {
-                    tracing::info!(directory = %directory.display(), "removed an unused database")
-                }
-                Err(error) => {
-                    tracing::warn!(directory = %directory.display(), %error, "an unused database stays");
-                }
+                Ok(()) => tracing::info!(directory = %name, "removed an unused database"),
+                Err(error) => tracing::warn!(directory = %name, %error, "an unused database stays"),
             }
         }
     }

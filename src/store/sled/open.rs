@@ -10,6 +10,7 @@ use ::sled::Db;
 use super::aside::Aside;
 use super::database::{Database, Durability};
 use super::lease::{Beginning, Lease, Manifest};
+use super::migrate;
 use super::recover::{Purpose, recover, tighten};
 use super::rewrite::rewrite;
 use super::tally::Tally;
@@ -29,7 +30,8 @@ pub struct SledSettings {
     pub min_free_bytes: u64,
 }
 
-/// Why the store cannot be opened. The database is left as it was found.
+/// Why the store cannot be opened. What the database holds is left as it was; a migration may have left the
+/// dump that precedes it.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another process serves from this directory.
@@ -163,6 +165,7 @@ fn reopen(settings: &SledSettings, manifest: &Manifest) -> Result<(Db, Manifest)
     let mut tell = |entries| tracing::info!(entries, "still bringing the database over");
     let (db, next, _) = rewrite(settings, manifest, &mut tell)?;
     next.replace(&settings.path)?;
+    migrate::conclude(&settings.path, manifest.schema);
     Ok((db, next))
 }
 
