@@ -77,7 +77,7 @@ impl SledStore {
     /// Opens the store, recovers it if it was not closed, and starts its writer. Blocks.
     ///
     /// # Errors
-    /// [`OpenError`]; the database is left as it was found.
+    /// [`OpenError`]; what the database holds is left as it was.
     pub fn open(settings: &SledSettings) -> std::result::Result<Self, OpenError> {
         let (database, is_first_start) = open::open(settings)?;
         Self::start(settings, database, is_first_start)
@@ -86,7 +86,7 @@ impl SledStore {
     /// Opens the store as [`SledStore::open`] does, but begins none where none was completed. Blocks.
     ///
     /// # Errors
-    /// [`OpenError`], [`OpenError::Empty`] among them; the database is left as it was found.
+    /// [`OpenError`], [`OpenError::Empty`] among them; what the database holds is left as it was.
     pub fn open_existing(settings: &SledSettings) -> std::result::Result<Self, OpenError> {
         Self::start(settings, open::open_existing(settings)?, false)
     }
@@ -322,7 +322,7 @@ impl Store for SledStore {
         let journal = Arc::default();
         let followed = Arc::clone(&journal);
         self.change(move |staged| {
-            staged.follow(&followed);
+            staged.follow(&followed)?;
             staged.audit(&audit)
         })
         .await?;
