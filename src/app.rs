@@ -18,7 +18,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use tokio::sync::watch;
 
-use self::domain::{ClockRule, Domain};
+use self::domain::{ClockRule, Domain, Missing};
 use crate::admin::server::AdminSocket;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -64,7 +64,7 @@ impl App {
     /// # Errors
     /// With what refused; nothing listens then.
     pub async fn start(config: &Config, rule: ClockRule) -> anyhow::Result<Self> {
-        let domain = domain::open(config, rule).await?;
+        let domain = domain::open(config, rule, Missing::Make).await?;
         let heartbeat = Arc::new(Heartbeat::default());
         domain
             .store

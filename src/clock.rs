@@ -13,6 +13,9 @@ use serde::{Deserialize, Serialize};
 pub struct Timestamp(u64);
 
 impl Timestamp {
+    /// The last point that RFC 3339 can write: the end of the year 9999.
+    pub const LAST: Self = Self(253_402_300_799_999);
+
     /// The point `millis` milliseconds after the epoch.
     #[must_use]
     pub const fn from_millis(millis: u64) -> Self {
@@ -61,10 +64,11 @@ impl Timestamp {
         self <= now
     }
 
-    /// RFC 3339 with milliseconds, UTC: `2026-01-31T12:00:00.000Z`.
+    /// RFC 3339 with milliseconds, UTC: `2026-01-31T12:00:00.000Z`. A later point reads as [`Self::LAST`].
     #[must_use]
     pub fn to_rfc3339(self) -> String {
-        let at = UNIX_EPOCH.checked_add(Duration::from_millis(self.0)).unwrap_or(UNIX_EPOCH);
+        let millis = Duration::from_millis(self.min(Self::LAST).0);
+        let at = UNIX_EPOCH.checked_add(millis).unwrap_or(UNIX_EPOCH);
         humantime::format_rfc3339_millis(at).to_string()
     }
 }
@@ -237,5 +241,10 @@ mod tests {
     #[test]
     fn times_read_as_rfc3339() {
         assert_eq!(Timestamp::from_millis(1_500).to_rfc3339(), "1970-01-01T00:00:01.500Z");
+        let last = "9999-12-31T23:59:59.999Z";
+        assert_eq!(Timestamp::LAST.to_rfc3339(), last);
+        for later in [Timestamp::LAST.after(Duration::from_millis(1)), Timestamp(u64::MAX)] {
+            assert_eq!(later.to_rfc3339(), last);
+        }
     }
 }

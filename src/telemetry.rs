@@ -66,6 +66,17 @@ pub fn init(format: Option<LogFormat>, level: &str) -> Result<Guard, TelemetryEr
     Ok(Guard(guard))
 }
 
+/// Starts the log of a command that serves nothing: its warnings as text, each written at once.
+///
+/// # Errors
+/// [`TelemetryError::Twice`] the second time.
+pub fn init_for_command() -> Result<(), TelemetryError> {
+    let dispatch = dispatch(LogFormat::Text, "warn", io::stderr().is_terminal(), io::stderr)?;
+    dispatch.try_init().map_err(|_| TelemetryError::Twice)?;
+    panic::set_hook(Box::new(log_panic));
+    Ok(())
+}
+
 /// Whether `level` can be given to [`init`].
 ///
 /// # Errors

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use criterion::Criterion;
-use keystile::app::domain::{self, ClockRule, Domain};
+use keystile::app::domain::{self, ClockRule, Domain, Missing};
 use keystile::auth::Origin;
 use keystile::auth::register::NewAccount;
 use keystile::clock::{SystemClock, Timestamp};
@@ -28,7 +28,7 @@ pub fn measure(criterion: &mut Criterion) -> Result<()> {
         data: Some(directory.path().join("data")),
     })?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let domain = runtime.block_on(domain::open(&config, ClockRule::Check))?;
+    let domain = runtime.block_on(domain::open(&config, ClockRule::Check, Missing::Make))?;
     let account = NewAccount {
         username: "alice".to_owned(),
         password: Password::new("correct horse battery staple".to_owned()),

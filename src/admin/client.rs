@@ -43,8 +43,9 @@ impl Client {
     pub fn call(&mut self, request: &Request) -> io::Result<Result<Reply, Refusal>> {
         let mut line = serde_json::to_vec(request)?;
         line.push(b'\n');
-        self.stream.get_mut().write_all(&line)?;
+        let sent = self.stream.get_mut().write_all(&line);
         zeroize::Zeroize::zeroize(&mut line);
+        sent.map_err(in_time)?;
         self.reply()
     }
 
@@ -54,10 +55,34 @@ impl Client {
     /// When the connection breaks or the server does not answer in time.
     pub fn reply(&mut self) -> io::Result<Result<Reply, Refusal>> {
         let mut answer = String::new();
-        self.stream.by_ref().take(LINE_BYTES_MAX).read_line(&mut answer)?;
+        self.stream.by_ref().take(LINE_BYTES_MAX).read_line(&mut answer).map_err(in_time)?;
         if answer.is_empty() {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the server hung up"));
         }
         Ok(serde_json::from_str(&answer)?)
+    }
+}
+
+/// Says so if `error` is that the time was up, which the system calls "temporarily unavailable".
+fn in_time(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+            let text = format!("no answer for {} s", ANSWER_TIMEOUT.as_secs());
+            io::Error::new(io::ErrorKind::TimedOut, text)
+        }
+        _ => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_silent_server_is_said_to_be_silent() {
+        let late = in_time(io::ErrorKind::WouldBlock.into());
+        assert_eq!(late.to_string(), "no answer for 30 s");
+        let gone = in_time(io::ErrorKind::BrokenPipe.into());
+        assert_eq!(gone.kind(), io::ErrorKind::BrokenPipe);
     }
 }

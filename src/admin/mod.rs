@@ -62,7 +62,7 @@ pub async fn perform(
 pub async fn next_reply(dump: &mut Dump) -> Result<Option<Reply>, Refusal> {
     let part = dump.part().await.map_err(not_exported)?;
     Ok(part.map(|part| match part {
-        Part::Text(text) => Reply::Dump { text },
+        Part::Text(text) => Reply::DumpPiece { text },
         Part::End { summary, left_out } => {
             Reply::DumpEnd(DumpEnd { records: summary.records, left_out, sha256: summary.sha256 })
         }

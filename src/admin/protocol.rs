@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use crate::auth::export::DumpText;
 use crate::auth::model::user::User;
 
 /// The longest line either side reads, in bytes.
@@ -87,9 +88,9 @@ pub enum Reply {
         next: Option<String>,
     },
     /// A piece of a dump; another reply follows.
-    Dump {
+    DumpPiece {
         /// Whole lines of it.
-        text: String,
+        text: DumpText,
     },
     /// The dump is whole.
     DumpEnd(DumpEnd),

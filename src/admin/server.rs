@@ -86,7 +86,8 @@ impl AdminSocket {
                 drop(place);
             });
         }
-        // What is still connected is at a command, which the deadlines of hashing and store bound.
+        // What is still connected is at a command, which the deadlines of hashing, store and reader bound; a
+        // dump is broken off.
         drop(places.acquire_many(CONNECTIONS_MAX).await);
     }
 
@@ -149,6 +150,7 @@ async fn converse(
     }
 }
 
+/// Sends one reply after the other, up to the end or a refusal.
 async fn send_dump(writer: &mut WriteHalf<'_>, mut dump: Dump) -> io::Result<()> {
     while let Some(reply) = next_reply(&mut dump).await.transpose() {
         let is_refusal = reply.is_err();

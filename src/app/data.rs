@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
 
-use super::{domain, settings};
-use crate::auth::model::audit::{Actor, Event};
+use super::settings;
+use crate::auth::model::audit::{Actor, AuditEvent, Event};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::config::Config;
 use crate::random::SystemRandom;
@@ -22,7 +22,7 @@ use crate::token::ring;
 /// When the store cannot be opened or read.
 pub async fn check(config: &Config) -> anyhow::Result<Checked> {
     let settings = settings::store(config);
-    let store = tokio::task::spawn_blocking(move || SledStore::open(&settings)).await??;
+    let store = tokio::task::spawn_blocking(move || SledStore::open_existing(&settings)).await??;
     let checked = store.check().await;
     store.close().await;
     Ok(checked?)
@@ -31,30 +31,30 @@ pub async fn check(config: &Config) -> anyhow::Result<Checked> {
 /// Rewrites the database in place of itself; `tell` hears now and then how many entries are copied. Blocks.
 ///
 /// # Errors
-/// When the store cannot be opened or rewritten; it is then as it was.
+/// When the store cannot be opened or rewritten; it holds what it held then.
 pub fn compact(config: &Config, tell: &mut dyn FnMut(u64)) -> anyhow::Result<Compacted> {
     Ok(engine::compact(&settings::store(config), tell)?)
 }
 
 /// A dump that was found whole and free of contradictions.
-pub struct Dump {
+pub struct JudgedDump {
     path: PathBuf,
     file: File,
     contents: Contents,
 }
 
-impl Dump {
-    /// Opens the dump at `path` and judges all of it.
+impl JudgedDump {
+    /// Opens the dump at `path` and judges all of it; `tell` hears now and then how many records it has read.
     ///
     /// # Errors
     /// When it cannot be read, or is not to be believed.
-    pub fn open(path: &Path) -> anyhow::Result<Self> {
+    pub fn open(path: &Path, tell: &mut dyn FnMut(u64)) -> anyhow::Result<Self> {
         let of = || path.display().to_string();
         let file = File::open(path).with_context(of)?;
         if !file.metadata().with_context(of)?.is_file() {
-            bail!("{} is no file, which is needed to read it twice", path.display());
+            bail!("{} is not a regular file; import reads it twice", path.display());
         }
-        let contents = survey(BufReader::new(&file)).with_context(of)?;
+        let contents = survey(BufReader::new(&file), tell).with_context(of)?;
         Ok(Self { path: path.to_owned(), file, contents })
     }
 
@@ -75,13 +75,18 @@ impl Dump {
 /// Blocks.
 ///
 /// # Errors
-/// When there is data already, or the dump has changed since it was judged; there is no store then.
-pub fn import(config: &Config, dump: &mut Dump, tell: &mut dyn FnMut(u64)) -> anyhow::Result<()> {
+/// When there is data already, which is left alone, or the dump has changed since it was judged; no server
+/// starts on what was begun then.
+pub fn import(
+    config: &Config,
+    dump: &mut JudgedDump,
+    tell: &mut dyn FnMut(u64),
+) -> anyhow::Result<()> {
     let now = SystemClock::above(Timestamp::default())?.now();
     let tokens = settings::tokens(config);
     let prepared = ring::prepare(&tokens, &SigningKeys::default(), now, &SystemRandom)?;
-    let imported = domain::noted(Event::DataImported, Actor::Operator, now, &SystemRandom)?;
-    let made = domain::noted(Event::KeysChanged, Actor::Server, now, &SystemRandom)?;
+    let imported = AuditEvent::of_nobody(Event::DataImported, Actor::Operator, now, &SystemRandom)?;
+    let made = AuditEvent::of_nobody(Event::KeysChanged, Actor::Server, now, &SystemRandom)?;
     dump.file.rewind()?;
     let load = Load {
         dump: BufReader::new(&dump.file),

@@ -6,13 +6,12 @@ use anyhow::bail;
 
 use super::settings;
 use crate::auth::model::audit::{Actor, AuditEvent, Event};
-use crate::auth::model::id::EventId;
 use crate::auth::{Auth, Parts};
-use crate::clock::{Clock, SystemClock, Timestamp};
+use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::password::pool::Hasher;
 use crate::password::settings::HashSettings;
-use crate::random::{Random, RandomError, SystemRandom};
+use crate::random::{Random, SystemRandom};
 use crate::store::Store;
 use crate::store::sled::{OpenError, SledStore};
 use crate::token::{Tokens, ring};
@@ -26,6 +25,15 @@ pub enum ClockRule {
     Accept,
 }
 
+/// What to do where there is no data yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// There is nothing to look at.
+    Refuse,
+    /// Begin it.
+    Make,
+}
+
 /// The opened store with the domain on top of it, without a network.
 pub struct Domain {
     /// The domain.
@@ -34,21 +42,25 @@ pub struct Domain {
     pub store: Arc<dyn Store>,
     pub(super) clock: Arc<SystemClock>,
     pub(super) random: Arc<dyn Random>,
-    pub(super) is_first_start: bool,
+    /// Whether there was no data before.
+    pub is_first_start: bool,
     pub(super) hash_workers: usize,
 }
 
 /// Opens the store and builds the domain on it.
 ///
 /// # Errors
-/// When the store, the clock, the keys or the hashing pool refuse; the data is left as it was found.
-pub async fn open(config: &Config, rule: ClockRule) -> anyhow::Result<Domain> {
+/// When the store, the clock, the keys or the hashing pool refuse; what the data holds is left as it was.
+pub async fn open(config: &Config, rule: ClockRule, missing: Missing) -> anyhow::Result<Domain> {
     // What can be refused is refused before there is a data directory.
     let hashing = settings::hashing(config)?;
     let passwords = settings::passwords(config)?;
     let settings = settings::store(config);
-    let opened = tokio::task::spawn_blocking(move || SledStore::open(&settings)).await?;
-    let opened = opened?;
+    let open = match missing {
+        Missing::Refuse => SledStore::open_existing,
+        Missing::Make => SledStore::open,
+    };
+    let opened = tokio::task::spawn_blocking(move || open(&settings)).await??;
     let is_first_start = opened.is_first_start();
     let store: Arc<dyn Store> = Arc::new(opened);
     let random: Arc<dyn Random> = Arc::new(SystemRandom);
@@ -75,15 +87,6 @@ pub async fn open(config: &Config, rule: ClockRule) -> anyhow::Result<Domain> {
 pub fn check(config: &Config) -> anyhow::Result<HashSettings> {
     settings::passwords(config)?;
     settings::hashing(config)
-}
-
-/// Whether there is anything in the data directory; one that cannot be looked into counts.
-#[must_use]
-pub fn has_data(config: &Config) -> bool {
-    match std::fs::read_dir(&config.storage.path) {
-        Ok(mut entries) => entries.next().is_some(),
-        Err(error) => error.kind() != std::io::ErrorKind::NotFound,
-    }
 }
 
 /// Whether `error` says that another process has the data.
@@ -115,27 +118,8 @@ async fn ready_tokens(
     let prepared = ring::prepare(&settings, &stored, clock.now(), random)?;
     if let Some(keys) = prepared.store {
         let at = clock.now();
-        let made = noted(Event::KeysChanged, Actor::Server, at, random)?;
+        let made = AuditEvent::of_nobody(Event::KeysChanged, Actor::Server, at, random)?;
         store.replace_signing_keys(stored.version, keys, vec![made]).await?;
     }
     Ok(prepared.tokens)
-}
-
-/// An event about no user in particular.
-pub(super) fn noted(
-    event: Event,
-    actor: Actor,
-    at: Timestamp,
-    random: &dyn Random,
-) -> Result<AuditEvent, RandomError> {
-    Ok(AuditEvent {
-        id: EventId::new(at, random)?,
-        at,
-        event,
-        actor,
-        user: None,
-        session: None,
-        ip: None,
-        request_id: None,
-    })
 }

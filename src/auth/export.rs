@@ -1,7 +1,10 @@
 //! The operator's export: what the store holds of users, posts and audit events, as the text of a dump.
 
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
 use super::model::audit::{AuditEvent, Event};
-use super::model::id::EventId;
 use super::policy::{Acting, Operator};
 use super::{Auth, Fault};
 use crate::random::RandomError;
@@ -37,11 +40,22 @@ pub struct Dump {
     end: Option<Summary>,
 }
 
+/// Text of a dump. It holds password hashes, so its `Debug` prints none of it.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct DumpText(pub String);
+
+impl fmt::Debug for DumpText {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("DumpText")
+    }
+}
+
 /// A part of a dump.
 #[derive(Debug)]
 pub enum Part {
     /// Whole lines.
-    Text(String),
+    Text(DumpText),
     /// The end, after which the dump is whole.
     End {
         /// What was written.
@@ -58,16 +72,8 @@ impl Auth {
     /// [`ExportError`].
     pub async fn export(&self, operator: &Operator) -> Result<Dump, ExportError> {
         let at = self.now();
-        let noted = AuditEvent {
-            id: EventId::new(at, self.random())?,
-            at,
-            event: Event::DataExported,
-            actor: Acting::Operator(operator).actor(),
-            user: None,
-            session: None,
-            ip: None,
-            request_id: None,
-        };
+        let actor = Acting::Operator(operator).actor();
+        let noted = AuditEvent::of_nobody(Event::DataExported, actor, at, self.random())?;
         let export = self.store().export(vec![noted]).await?;
         let mut text = String::new();
         let writer = Some(Writer::begin(at, &mut text)?);
@@ -97,6 +103,17 @@ impl Dump {
             let left_out = self.export.left_out();
             return Ok(self.end.take().map(|summary| Part::End { summary, left_out }));
         }
-        Ok(Some(Part::Text(std::mem::take(&mut self.text))))
+        Ok(Some(Part::Text(DumpText(std::mem::take(&mut self.text)))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_of_a_dump_is_in_no_debug_output() {
+        let part = Part::Text(DumpText("$argon2id$".to_owned()));
+        assert_eq!(format!("{part:?}"), "Text(DumpText)");
     }
 }

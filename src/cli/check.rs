@@ -3,8 +3,8 @@
 use anyhow::bail;
 use serde_json::{Map, Value};
 
-use super::reach::with_data_at_rest;
-use super::{Common, output};
+use super::reach::at_rest;
+use super::{Common, load_config, output};
 use crate::app::data;
 
 /// Verifies that all tables of the data agree.
@@ -12,7 +12,7 @@ use crate::app::data;
 /// # Errors
 /// With the first entry that disagrees with the others, and how many do.
 pub fn run(common: &Common) -> anyhow::Result<()> {
-    let checked = with_data_at_rest(common, data::check)?;
+    let checked = at_rest(&load_config(common, &[])?, data::check)?;
     if let Some(first) = checked.first {
         bail!("{first}; in all, {} entries disagree with others", checked.disagreements);
     }

@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::progress::Progress;
-use super::reach::with_data_at_rest;
-use super::{Common, output};
+use super::reach::at_rest;
+use super::{Common, load_config, output};
 use crate::app::data;
 
 /// Rewrites the database without what changes and removals have left in it.
@@ -12,7 +12,7 @@ use crate::app::data;
 /// # Errors
 /// When a server runs, the disk has too little room for a second database, or the data cannot be read.
 pub fn run(common: &Common) -> anyhow::Result<()> {
-    let compacted = with_data_at_rest(common, async |config| {
+    let compacted = at_rest(&load_config(common, &[])?, async |config| {
         let mut progress = Progress::new("entries copied");
         data::compact(config, &mut |entries| progress.tell(entries))
     })?;

@@ -7,11 +7,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Args;
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
 use super::progress::Progress;
-use super::reach::{Missing, Reach};
+use super::reach::Reach;
 use super::{Common, output};
 use crate::admin::protocol::DumpEnd;
+use crate::app::domain::Missing;
 
 /// Where to.
 #[derive(Args)]
@@ -44,12 +47,12 @@ pub fn run(common: &Common, args: &ExportArgs) -> anyhow::Result<()> {
         out.flush().context("cannot write to standard output")?;
         end
     } else {
-        let mut aside = Aside::create(file).with_context(cannot)?;
+        let mut partial = PartialFile::create(file).with_context(cannot)?;
         let end = reach.export(|text| {
             tell(text);
-            aside.file.write_all(text.as_bytes()).with_context(cannot)
+            partial.write(text).with_context(cannot)
         })?;
-        aside.finish(file).with_context(cannot)?;
+        partial.finish(file).with_context(cannot)?;
         end
     };
     drop(progress);
@@ -77,23 +80,33 @@ fn conclude(common: &Common, file: &Path, end: &DumpEnd) -> anyhow::Result<()> {
 }
 
 /// A file beside the one to write, so that there is never half of one; removed unless it is finished.
-struct Aside {
+struct PartialFile {
     file: File,
     path: PathBuf,
     is_finished: bool,
 }
 
-impl Aside {
-    /// Makes it, open to nobody else.
+impl PartialFile {
+    /// Makes it, open to nobody else. One that a broken export has left goes: it holds password hashes.
     fn create(target: &Path) -> anyhow::Result<Self> {
         if fs::metadata(target).is_ok_and(|found| !found.is_file()) {
-            bail!("it is no file; standard output is -");
+            bail!("it is not a regular file; for standard output write -");
         }
-        let mut name = target.file_name().context("it is no file name")?.to_owned();
-        name.push(format!(".{}.partial", std::process::id()));
+        let mut name = target.file_name().context("it has no file name")?.to_owned();
+        name.push(".partial");
         let path = target.with_file_name(name);
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        let of = || path.display().to_string();
+        remove_left_over(&path).with_context(of)?;
+        let options = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        let file = options.with_context(of)?;
+        lock(&file).with_context(of)?;
         Ok(Self { file, path, is_finished: false })
+    }
+
+    /// Adds to it.
+    fn write(&mut self, text: &str) -> anyhow::Result<()> {
+        let written = self.file.write_all(text.as_bytes());
+        written.with_context(|| self.path.display().to_string())
     }
 
     /// Gives it its name, durably.
@@ -106,7 +119,25 @@ impl Aside {
     }
 }
 
-impl Drop for Aside {
+/// Removes what an export that was broken off has left; anything but a regular file stays.
+fn remove_left_over(path: &Path) -> anyhow::Result<()> {
+    if fs::symlink_metadata(path).is_ok_and(|found| found.is_file()) {
+        lock(&File::open(path)?)?;
+        fs::remove_file(path)?;
+    }
+    Ok(())
+}
+
+/// Takes the file until it is closed, so that no other export takes it for left over. Not every file system
+/// knows how.
+fn lock(file: &File) -> anyhow::Result<()> {
+    match flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Err(Errno::WOULDBLOCK) => bail!("another export is writing it"),
+        _ => Ok(()),
+    }
+}
+
+impl Drop for PartialFile {
     fn drop(&mut self) {
         // Should it fail too, the name still says what is left.
         if !self.is_finished {

@@ -7,7 +7,7 @@ use clap::Args;
 use super::progress::Progress;
 use super::reach::at_rest;
 use super::{Common, load_config, output};
-use crate::app::data::{self, Dump};
+use crate::app::data::{self, JudgedDump};
 
 /// From where.
 #[derive(Args)]
@@ -22,7 +22,9 @@ pub struct ImportArgs {
 /// With the one line to print; there is no data in the directory then.
 pub fn run(common: &Common, args: &ImportArgs) -> anyhow::Result<()> {
     let config = load_config(common, &[])?;
-    let mut dump = Dump::open(&args.file)?;
+    let mut progress = Progress::new("records judged");
+    let mut dump = JudgedDump::open(&args.file, &mut |records| progress.tell(records))?;
+    drop(progress);
     at_rest(&config, async |config| {
         let mut progress = Progress::new("records imported");
         data::import(config, &mut dump, &mut |records| progress.tell(records))

@@ -23,6 +23,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::config::Config;
 use crate::config::sources::Sources;
+use crate::telemetry;
 
 /// A token server in one binary: users, sessions, JWT access and refresh tokens, an embedded store.
 #[derive(Parser)]
@@ -94,19 +95,7 @@ pub fn run() -> ExitCode {
         let misplaced = "--listen and --accept-clock belong to serving: write them after `serve`";
         Cli::command().error(ErrorKind::ArgumentConflict, misplaced).exit();
     }
-    let common = cli.common;
-    let done = match cli.command {
-        None => serve::run(&common, &cli.serve),
-        Some(Command::Serve(args)) => serve::run(&common, &args),
-        Some(Command::Users(command)) => users::run(&common, command),
-        Some(Command::Export(args)) => export::run(&common, &args),
-        Some(Command::Import(args)) => import::run(&common, &args),
-        Some(Command::Check) => check::run(&common),
-        Some(Command::Compact) => compact::run(&common),
-        Some(Command::Config(command)) => config_check::run(&common, &command),
-        Some(Command::Openapi(args)) => openapi::run(&common, &args),
-        Some(Command::Healthcheck(args)) => healthcheck::run(&common, &args),
-    };
+    let done = carry_out(&cli.common, cli.command.unwrap_or(Command::Serve(cli.serve)));
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if output::is_closed_pipe(&error) => ExitCode::SUCCESS,
@@ -114,6 +103,24 @@ pub fn run() -> ExitCode {
             output::complain(&error);
             ExitCode::FAILURE
         }
+    }
+}
+
+fn carry_out(common: &Common, command: Command) -> anyhow::Result<()> {
+    // A server logs as it is configured to.
+    if !matches!(command, Command::Serve(_)) {
+        telemetry::init_for_command()?;
+    }
+    match command {
+        Command::Serve(args) => serve::run(common, &args),
+        Command::Users(command) => users::run(common, command),
+        Command::Export(args) => export::run(common, &args),
+        Command::Import(args) => import::run(common, &args),
+        Command::Check => check::run(common),
+        Command::Compact => compact::run(common),
+        Command::Config(command) => config_check::run(common, &command),
+        Command::Openapi(args) => openapi::run(common, &args),
+        Command::Healthcheck(args) => healthcheck::run(common, &args),
     }
 }
 

@@ -4,14 +4,14 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 use tokio::runtime::{self, Runtime};
 
 use super::{Common, load_config, output};
 use crate::admin::client::Client;
 use crate::admin::protocol::{DumpEnd, Reply, Request};
 use crate::admin::{Answer, next_reply, perform};
-use crate::app::domain::{self, ClockRule, Domain};
+use crate::app::domain::{self, ClockRule, Domain, Missing};
 use crate::auth::policy::Operator;
 use crate::config::Config;
 
@@ -33,15 +33,6 @@ pub enum Reach {
     },
 }
 
-/// What to do when there is no data yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Missing {
-    /// There is nothing to look at.
-    Refuse,
-    /// The command begins it, and says so.
-    Make,
-}
-
 impl Reach {
     /// Connects to the running server or opens the data, trying both while a server starts or stops.
     ///
@@ -50,21 +41,18 @@ impl Reach {
     pub fn open(common: &Common, missing: Missing) -> anyhow::Result<Self> {
         let config = load_config(common, &[])?;
         let data = &config.storage.path;
-        if !domain::has_data(&config) {
-            match missing {
-                Missing::Refuse => return Err(no_data(data)),
-                Missing::Make => output::say(&format!("new data directory {}", data.display())),
-            }
-        }
         patiently(|| match connect(data)? {
             Some(client) => Ok(Self::Running(client)),
-            None => Self::open_stopped(&config),
+            None => Self::open_stopped(&config, missing),
         })
     }
 
-    fn open_stopped(config: &Config) -> anyhow::Result<Self> {
+    fn open_stopped(config: &Config, missing: Missing) -> anyhow::Result<Self> {
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-        let domain = runtime.block_on(domain::open(config, ClockRule::Check))?;
+        let domain = runtime.block_on(domain::open(config, ClockRule::Check, missing))?;
+        if domain.is_first_start {
+            output::say(&format!("new data directory {}", config.storage.path.display()));
+        }
         Ok(Self::Stopped { domain, runtime })
     }
 
@@ -129,7 +117,7 @@ fn end_or_take(
     take: &mut impl FnMut(&str) -> anyhow::Result<()>,
 ) -> anyhow::Result<Option<DumpEnd>> {
     match reply {
-        Reply::Dump { text } => take(&text).map(|()| None),
+        Reply::DumpPiece { text } => take(&text.0).map(|()| None),
         Reply::DumpEnd(end) => Ok(Some(end)),
         _ => bail!(UNEXPECTED),
     }
@@ -141,21 +129,6 @@ impl Drop for Reach {
             runtime.block_on(domain.store.close());
         }
     }
-}
-
-/// Does `work` on data that exists, while no server runs on it.
-///
-/// # Errors
-/// When a server does, or there is no data, or `work` fails.
-pub fn with_data_at_rest<T>(
-    common: &Common,
-    work: impl AsyncFnMut(&Config) -> anyhow::Result<T>,
-) -> anyhow::Result<T> {
-    let config = load_config(common, &[])?;
-    if !domain::has_data(&config) {
-        return Err(no_data(&config.storage.path));
-    }
-    at_rest(&config, work)
 }
 
 /// Does `work` on the data directory, while no server runs on it.
@@ -172,10 +145,6 @@ pub fn at_rest<T>(
         Some(_) => bail!("a server runs on {}; stop it first", data.display()),
         None => runtime.block_on(work(config)),
     })
-}
-
-fn no_data(data: &Path) -> anyhow::Error {
-    anyhow!("there is no data in {}; name it with --data", data.display())
 }
 
 /// Tries again for a while as long as another process holds the data: a server that starts or stops.

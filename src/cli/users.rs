@@ -5,9 +5,10 @@ use std::io::{self, BufRead, IsTerminal, Read};
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 
-use super::reach::{Missing, Reach, UNEXPECTED};
+use super::reach::{Reach, UNEXPECTED};
 use super::{Common, output};
 use crate::admin::protocol::{Account, NewAccountFields, PlainPassword, Reply, Request};
+use crate::app::domain::Missing;
 
 /// How many users are asked for at a time.
 const PAGE: usize = 100;

@@ -33,6 +33,7 @@ impl From<Fault> for Problem {
                 StoreError::Conflict
                 | StoreError::NotFound
                 | StoreError::LastAdmin
+                | StoreError::Outrun
                 | StoreError::Corrupt { .. },
             )
             | Fault::Hash(HashError::NotAPassword(_))

@@ -47,6 +47,11 @@ pub enum StoreError {
     /// The answer was lost; the step may have been applied. It may be repeated with the same ids.
     #[error("the store did not answer in time")]
     Unknown,
+    /// More has changed than a reading out can follow. It is at an end.
+    #[error(
+        "more has changed meanwhile than an export can follow; repeat it when there is less to do"
+    )]
+    Outrun,
     /// A record cannot be read.
     #[error("a record of table {table} cannot be read (key {key})")]
     Corrupt {
@@ -302,6 +307,9 @@ pub trait Store: Send + Sync {
 
     /// Begins to read out all users, posts and audit events while others go on; `audit`, which is written at
     /// once, is among them. Dropping what is returned ends it.
+    ///
+    /// # Errors
+    /// `Busy` when others are at it.
     async fn export(&self, audit: Vec<AuditEvent>) -> Result<Box<dyn Export>>;
 
     /// Whether there is any user.

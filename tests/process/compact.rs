@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -99,10 +99,9 @@ fn a_compaction_killed_at_any_system_call_loses_nothing() {
 #[test]
 fn an_upgrade_killed_at_any_system_call_starts_over_and_loses_nothing() {
     let workplace = Workplace::new();
-    let older = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/store/data/schema-1");
     let restore = || {
         drop(fs::remove_dir_all(workplace.data()));
-        copy(&older, &workplace.data());
+        copy(&older(), &workplace.data());
     };
     restore();
     let upgraded = entries(&workplace);
@@ -137,7 +136,13 @@ fn databases(workplace: &Workplace) -> Vec<String> {
     names.filter(|name| name.starts_with("db")).collect()
 }
 
-fn copy(from: &Path, to: &Path) {
+/// The data of an older release.
+pub fn older() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/store/data/schema-1")
+}
+
+/// Copies a directory with all that is in it.
+pub fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let from = entry.unwrap().path();

@@ -63,10 +63,17 @@ fn nothing_in_it_is_open_to_others() {
 #[test]
 fn one_that_is_open_to_others_is_closed_with_a_warning() {
     let workplace = used();
-    fs::set_permissions(workplace.data(), fs::Permissions::from_mode(0o755)).unwrap();
+    let loosen = || {
+        fs::set_permissions(workplace.data(), fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    loosen();
     let ended = workplace.serve().stop();
     assert!(ended.stderr.contains("open to others"), "{}", ended.stderr);
     assert_eq!(mode(&workplace.data()), 0o700);
+    loosen();
+    let listed = workplace.run(&["users", "list"]);
+    assert!(listed.stderr.contains(" WARN ") && listed.stderr.contains("open to others"));
+    assert!(listed.output().contains("alice"), "{listed:?}");
 }
 
 #[test]

@@ -154,3 +154,31 @@ fn compacting_needs_room_for_both_and_leaves_the_disk_as_it_was_without() {
     workplace.run(&["compact"]).output();
     assert!(workplace.run(&["users", "list"]).output().contains("alice"));
 }
+
+#[test]
+fn an_upgrade_needs_room_for_its_dump_too_and_leaves_the_disk_as_it_was_without() {
+    let workplace = Workplace::new();
+    let Some(disk) = Mount::new(workplace.path("disk")) else {
+        println!("skipped: this user cannot mount a small file system");
+        return;
+    };
+    write_config(&workplace, &disk.0);
+    let data = disk.0.join("data");
+    crate::compact::copy(&crate::compact::older(), &data);
+    let names = || {
+        let names = fs::read_dir(&data).unwrap().map(|entry| entry.unwrap().file_name());
+        names.filter(|name| name != "keystile.lock").collect::<std::collections::BTreeSet<_>>()
+    };
+    let before = names();
+    let filler = disk.fill();
+    let bytes = fs::metadata(&filler).unwrap().len();
+    fs::File::options().write(true).open(&filler).unwrap().set_len(bytes - 64 * 1024).unwrap();
+    let refused = workplace.run(&["users", "list"]);
+    assert!(refused.stderr.contains(" are free"), "{refused:?}");
+    assert_eq!(names(), before);
+    fs::remove_file(filler).unwrap();
+    let listed = workplace.run(&["users", "list"]);
+    assert!(listed.output().contains("alice"), "{listed:?}");
+    assert!(listed.stderr.contains("before-schema-2.jsonl"), "{listed:?}");
+    assert!(listed.stderr.contains("holds password hashes, and may be deleted"), "{listed:?}");
+}

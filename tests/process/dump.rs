@@ -16,7 +16,7 @@ use keystile::store::dump::{Change, Writer};
 use serde_json::Value;
 
 use crate::PASSWORD;
-use crate::support::Workplace;
+use crate::support::{Workplace, run};
 
 /// A place with two users, a session and a post.
 fn used() -> Workplace {
@@ -69,7 +69,9 @@ fn the_data_is_exported(workplace: &Workplace) {
     assert!(printed.stderr.starts_with(&summary), "{}", printed.stderr);
     assert_eq!(lines(printed.output()).len(), dump.len() + 1);
 
-    for (file, expected) in [("nowhere/dump", "No such file"), ("data", "standard output is -")] {
+    for (file, expected) in
+        [("nowhere/dump", "No such file"), ("data", "for standard output write -")]
+    {
         let refused = workplace.run(&["export", file]);
         assert!(refused.complaint().contains(expected), "{refused:?}");
     }
@@ -114,6 +116,32 @@ fn a_reader_that_goes_away_has_no_dump() {
     drop(child.stdout.take());
     let ended = child.wait_with_output().unwrap();
     assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+    let stderr = String::from_utf8(ended.stderr).unwrap();
+    assert!(stderr.starts_with("keystile: cannot write to standard output"), "{stderr}");
+}
+
+#[test]
+fn what_a_broken_export_has_left_is_replaced_and_what_another_one_writes_is_not() {
+    let workplace = used();
+    workplace.write("dump.jsonl.partial", "$argon2id$");
+    workplace.run(&["export", "dump.jsonl"]).output();
+    assert!(!workplace.path("dump.jsonl.partial").exists());
+    let whole = fs::read(workplace.path("dump.jsonl")).unwrap();
+
+    workplace.write("dump.jsonl.partial", "half");
+    let other = fs::File::open(workplace.path("dump.jsonl.partial")).unwrap();
+    rustix::fs::flock(&other, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let refused = workplace.run(&["export", "dump.jsonl"]);
+    let expected = "dump.jsonl.partial: another export is writing it";
+    assert!(refused.complaint().contains(expected), "{refused:?}");
+    drop(other);
+    fs::remove_file(workplace.path("dump.jsonl.partial")).unwrap();
+
+    std::os::unix::fs::symlink("victim", workplace.path("dump.jsonl.partial")).unwrap();
+    let refused = workplace.run(&["export", "dump.jsonl"]);
+    assert!(refused.complaint().contains("dump.jsonl.partial: File exists"), "{refused:?}");
+    assert!(!workplace.path("victim").exists());
+    assert!(fs::read(workplace.path("dump.jsonl")).unwrap() == whole);
 }
 
 #[test]
@@ -143,6 +171,41 @@ fn there_has_to_be_data_to_export() {
     let refused = workplace.run(&["export", "dump.jsonl"]);
     assert!(refused.complaint().contains("there is no data in data"), "{refused:?}");
     assert!(!workplace.path("dump.jsonl").exists() && !workplace.data().exists());
+}
+
+#[test]
+fn what_was_never_completed_is_no_data_to_work_on() {
+    let workplace = Workplace::new();
+    fs::create_dir(workplace.data()).unwrap();
+    fs::set_permissions(workplace.data(), fs::Permissions::from_mode(0o700)).unwrap();
+    let refuse = |expected: &str| {
+        for command in [&["export", "-"][..], &["check"], &["compact"], &["users", "list"]] {
+            let refused = workplace.run(command);
+            assert!(refused.complaint().contains(expected), "{refused:?}");
+        }
+    };
+    let left = || fs::read_dir(workplace.data()).unwrap().count();
+    refuse("there is no data in data");
+    assert_eq!(left(), 0);
+    workplace.write("data/keystile.lock", "1\n");
+    refuse("there is no data in data");
+    assert_eq!(left(), 1);
+    let manifest = r#"{"instance":"0","schema":2,"sealed":false,"bytes_min":0"#;
+    workplace.write("data/manifest.json", &format!("{manifest}}}"));
+    refuse("there is no data in data");
+    assert_eq!(left(), 2);
+
+    workplace.write("data/manifest.json", &format!("{manifest},\"beginning\":\"import\"}}"));
+    let expected = "an import into data was broken off; repeat it, or empty the directory";
+    refuse(expected);
+    let refused = workplace.run(&["serve", "--listen", "127.0.0.1:0"]);
+    assert!(refused.complaint().contains(expected), "{refused:?}");
+    let add = workplace.command(&["users", "add", "alice", "--password-stdin"]);
+    let refused = run(add, &format!("{PASSWORD}\n"));
+    assert!(refused.complaint().contains(expected), "{refused:?}");
+    workplace.write("dump.jsonl", OF_FORMAT_1);
+    workplace.run(&["import", "dump.jsonl"]).output();
+    assert!(workplace.run(&["users", "list"]).output().contains("alice"));
 }
 
 #[test]
@@ -305,7 +368,10 @@ fn what_is_not_to_be_believed_is_refused_and_nothing_is_written() {
         assert!(refused.complaint().contains(expected), "{expected}: {refused:?}");
         assert!(!workplace.data().exists(), "{expected}");
     }
-    for (file, expected) in [("nowhere", "nowhere: No such file"), ("old", "old is no file")] {
+    for (file, expected) in [
+        ("nowhere", "nowhere: No such file"),
+        ("old", "old is not a regular file; import reads it twice"),
+    ] {
         let refused = workplace.run(&["import", file]);
         assert!(refused.complaint().contains(expected), "{refused:?}");
     }

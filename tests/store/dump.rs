@@ -159,11 +159,11 @@ fn a_dump_with_any_byte_changed_is_refused() {
     let mut bytes = GOLDEN.as_bytes().to_vec();
     for index in 0..bytes.len() {
         bytes[index] ^= 1;
-        let edited = survey(bytes.as_slice());
+        let edited = survey(bytes.as_slice(), &mut |_| {});
         assert!(edited.is_err(), "byte {index}");
         bytes[index] ^= 1;
     }
-    assert!(survey(bytes.as_slice()).is_ok());
+    assert!(survey(bytes.as_slice(), &mut |_| {}).is_ok());
 }
 
 #[test]
@@ -175,15 +175,22 @@ fn a_dump_with_a_line_more_or_less_or_moved_is_refused() {
         let twice = [&lines[..=index], &lines[index..]].concat().concat();
         assert!(matches!(read(&twice), Err(DumpError::Edited)), "{index} is there twice");
     }
-    let longer = format!("{GOLDEN}\n");
-    assert!(matches!(read(&longer), Err(DumpError::Edited)));
+    let longer = read(&format!("{GOLDEN}\n")).unwrap_err();
+    assert_eq!(longer.to_string(), "it goes on after its last line");
 }
 
 #[test]
 fn what_is_no_dump_or_a_newer_one_is_refused() {
-    for foreign in
-        ["", "\n", "{}\n", "garbage", "[1]\n", r#"{"header":{"format":"x","version":1}}"#]
-    {
+    let version_0 = GOLDEN.replacen("\"version\":1", "\"version\":0", 1);
+    for foreign in [
+        "",
+        "\n",
+        "{}\n",
+        "garbage",
+        "[1]\n",
+        r#"{"header":{"format":"x","version":1}}"#,
+        &version_0,
+    ] {
         assert!(matches!(read(foreign), Err(DumpError::Foreign)), "{foreign}");
     }
     let newer = r#"{"header":{"format":"keystile-dump","version":2,"more":[]}}"#.to_owned() + "\n";
@@ -194,7 +201,7 @@ fn what_is_no_dump_or_a_newer_one_is_refused() {
 /// A whole dump of these, which has to be refused in these words.
 #[track_caller]
 fn contradicts(changes: &[Change], expected: &str) {
-    let refused = survey(written(changes).as_bytes()).map(drop).unwrap_err();
+    let refused = survey(written(changes).as_bytes(), &mut |_| {}).map(drop).unwrap_err();
     assert_eq!(refused.to_string(), expected);
 }
 
@@ -205,7 +212,7 @@ fn records_that_contradict_each_other_are_refused() {
     let post = make.post(&alice, NOW);
     let sound =
         [Change::Post(post.clone()), Change::User(alice.clone()), Change::User(bob.clone())];
-    let contents = survey(written(&sound).as_bytes()).unwrap();
+    let contents = survey(written(&sound).as_bytes(), &mut |_| {}).unwrap();
     assert_eq!((contents.users(), contents.posts()), (2, 1));
 
     contradicts(
@@ -214,10 +221,56 @@ fn records_that_contradict_each_other_are_refused() {
     );
     let namesake = make.user("alice");
     let both = [Change::User(alice), Change::User(namesake)];
-    let refused = survey(written(&both).as_bytes()).map(drop).unwrap_err().to_string();
+    let refused = survey(written(&both).as_bytes(), &mut |_| {}).map(drop).unwrap_err().to_string();
     assert!(refused.ends_with("its name is another user's too"), "{refused}");
     let long = Post { content: "x".repeat(3001), ..post };
     contradicts(&[Change::Post(long)], "line 2: a field of it breaks its rule");
+}
+
+#[test]
+fn a_record_that_the_store_could_not_keep_or_show_is_refused() {
+    let make = Make::new();
+    let alice = make.user("alice");
+    let (post, event) = (make.post(&alice, NOW), make.event(Event::UserCreated, NOW));
+    let beyond = Timestamp::LAST.after(std::time::Duration::from_millis(1));
+    let roles = |length| [String::from_utf8(vec![b'r'; length]).unwrap()].into();
+    let user = |change: fn(&mut User)| {
+        let mut user = alice.clone();
+        change(&mut user);
+        Change::User(user)
+    };
+    let sound = [
+        user(|user| user.created_at = Timestamp::LAST),
+        user(|user| user.epoch = 1 << 53),
+        Change::User(User { roles: roles(3900), ..alice.clone() }),
+        Change::Post(Post { updated_at: Timestamp::LAST, ..post.clone() }),
+        Change::Audit(AuditEvent { at: Timestamp::LAST, ..event.clone() }),
+    ];
+    assert_eq!(read(&written(&sound)).unwrap(), sound);
+    for broken in [
+        Change::User(User { created_at: beyond, ..alice.clone() }),
+        user(|user| user.epoch = (1 << 53) + 1),
+        Change::User(User { roles: roles(4096), ..alice.clone() }),
+        Change::Post(Post { created_at: beyond, ..post.clone() }),
+        Change::Post(Post { updated_at: beyond, ..post }),
+        Change::Audit(AuditEvent { at: beyond, ..event.clone() }),
+        Change::Audit(AuditEvent { request_id: Some("x".repeat(4096)), ..event }),
+    ] {
+        contradicts(&[broken], "line 2: a field of it breaks its rule");
+    }
+}
+
+#[test]
+fn a_dump_other_than_the_one_that_was_judged_is_refused() {
+    let make = Make::new();
+    let (alice, bob) = (make.user("alice"), make.user("bob"));
+    let judged = written(&[Change::User(alice.clone()), Change::User(bob.clone())]);
+    let other = written(&[Change::User(alice), Change::User(User { disabled: true, ..bob })]);
+    let contents = survey(judged.as_bytes(), &mut |_| {}).unwrap();
+    let load = |text: &str| contents.load(text.as_bytes(), |_| Ok::<_, DumpError>(()));
+    load(&judged).unwrap();
+    let refused = load(&other).unwrap_err();
+    assert_eq!(refused.to_string(), "it is another dump than the one that was judged");
 }
 
 #[test]
@@ -240,7 +293,7 @@ fn the_last_line_of_a_record_counts_and_a_removed_one_is_gone_with_its_posts() {
         Change::Removed(Key::User(bob.id)),
         Change::Removed(Key::Audit(early.id)),
     ]);
-    let contents = survey(text.as_bytes()).unwrap();
+    let contents = survey(text.as_bytes(), &mut |_| {}).unwrap();
     let mut loaded = vec![];
     let load = |change| {
         loaded.push(change);

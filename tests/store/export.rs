@@ -261,6 +261,23 @@ pub async fn posts_of_a_deleted_user_are_not_read_out(store: AnyStore) {
     assert_eq!(state, State::default());
 }
 
+pub async fn only_so_many_read_out_at_a_time(store: AnyStore) {
+    let mut exports = vec![];
+    let refused = loop {
+        match store.export(vec![]).await {
+            Ok(export) => exports.push(export),
+            Err(refused) => break refused,
+        }
+    };
+    assert_eq!(refused, StoreError::Busy);
+    assert!((1..=16).contains(&exports.len()), "{}", exports.len());
+    // Whoever ends one, in the middle or not, makes room for another.
+    exports.pop();
+    let mut another = store.export(vec![]).await.unwrap();
+    rest(&mut another, &mut State::default()).await;
+    assert_eq!(store.export(vec![]).await.err(), Some(StoreError::Busy));
+}
+
 pub async fn a_closed_store_reads_nothing_out(store: AnyStore) {
     Make::new().stored_user(&store, "alice").await;
     let mut export = store.export(vec![]).await.unwrap();

@@ -123,6 +123,7 @@ macro_rules! engines {
                     what_changes_meanwhile_is_read_out_as_it_is_in_the_end,
                     what_several_change_at_once_is_read_out_as_of_one_moment,
                     posts_of_a_deleted_user_are_not_read_out,
+                    only_so_many_read_out_at_a_time,
                     a_closed_store_reads_nothing_out,
                 }
                 server {

@@ -12,6 +12,7 @@ use sled::Db;
 use tempfile::TempDir;
 
 use crate::fixture::{Make, NOW, at, behind_its_back, settings};
+use crate::sled_import::key;
 
 /// What the store below holds besides what a deleted user left.
 struct Stored {
@@ -43,6 +44,7 @@ async fn closed_store(make: &Make) -> Stored {
         store.create_post(post.clone()).await.unwrap();
     }
     store.delete_user(carol.id, Expect::default(), vec![]).await.unwrap();
+    store.replace_signing_keys(0, vec![key()], vec![]).await.unwrap();
     store.heartbeat(NOW).await.unwrap();
     store.close().await;
     Stored { directory, alice, bob, session, post, left }
@@ -70,7 +72,7 @@ async fn a_sound_store_agrees_and_its_entries_are_counted() {
         ("author", 2),
         ("audit", 5),
         ("deleted", 1),
-        ("meta", 2),
+        ("meta", 3),
     ];
     assert_eq!(checked.tables, expected);
 }
@@ -120,7 +122,7 @@ fn author_of(post: &Post) -> Vec<u8> {
 type Plant = fn(&Db, &Stored);
 
 /// Each with the table and the words of what is found first, and how many entries disagree.
-const PLANTS: [(&str, &str, u64, Plant); 24] = [
+const PLANTS: [(&str, &str, u64, Plant); 25] = [
     ("user", "it cannot be read", 3, |db, stored| {
         let alice = stored.alice.id.to_bytes();
         db.open_tree("user").unwrap().insert(alice, b"garbage").unwrap();
@@ -193,6 +195,9 @@ const PLANTS: [(&str, &str, u64, Plant); 24] = [
         mark(db, "deleted", &stored.bob.id.to_bytes());
     }),
     ("meta", "it is no key of this table", 1, |db, _| put(db, "meta", b"other", &NOW)),
+    ("meta", "there are users and no signing keys", 1, |db, _| {
+        remove(db, "meta", b"signing_keys");
+    }),
 ];
 
 #[tokio::test]

@@ -5,11 +5,12 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use keystile::auth::model::post::Post;
 use keystile::store::Store;
-use keystile::store::sled::{OpenError, SledStore};
+use keystile::store::sled::{OpenError, SledStore, compact};
 use tempfile::TempDir;
 
-use crate::fixture::{Make, settings};
+use crate::fixture::{Make, NOW, settings};
 
 /// A directory with one user in it, closed in good order.
 async fn closed_store() -> TempDir {
@@ -199,6 +200,63 @@ async fn a_first_start_that_broke_off_is_begun_again() {
     let store = SledStore::open(&settings(directory.path())).unwrap();
     assert!(store.is_first_start());
     assert_eq!(store.has_users().await, Ok(false));
+}
+
+#[tokio::test]
+async fn where_there_is_no_store_none_is_begun_unless_it_is_asked_for() {
+    let path = tempfile::tempdir().unwrap();
+    let refuse = |path: &Path| {
+        let before = contents(path);
+        for refused in [
+            SledStore::open_existing(&settings(path)).map(drop),
+            compact(&settings(path), &mut |_| {}).map(drop),
+        ] {
+            assert!(matches!(refused, Err(OpenError::Empty { .. })), "{refused:?}");
+        }
+        assert_eq!(contents(path), before);
+    };
+    refuse(path.path());
+    fs::create_dir(path.path().join("lost+found")).unwrap();
+    refuse(path.path());
+    fs::write(path.path().join("keystile.lock"), format!("{}\n", std::process::id())).unwrap();
+    refuse(path.path());
+    let begun = closed_store().await;
+    edit_manifest(begun.path(), |manifest| manifest["sealed"] = false.into());
+    refuse(begun.path());
+    let nowhere = path.path().join("nowhere");
+    assert!(matches!(SledStore::open_existing(&settings(&nowhere)), Err(OpenError::Empty { .. })));
+    assert!(!nowhere.exists());
+
+    let directory = closed_store().await;
+    let store = SledStore::open_existing(&settings(directory.path())).unwrap();
+    assert!(!store.is_first_start());
+}
+
+#[tokio::test]
+async fn a_compaction_that_fails_promises_no_less_than_before() {
+    let directory = closed_store().await;
+    let (store, make) = (SledStore::open(&settings(directory.path())).unwrap(), Make::seeded(2));
+    let bob = make.user("bob");
+    store.create_user(bob.clone(), None, vec![]).await.unwrap();
+    for _ in 0..400 {
+        let content = "x".repeat(3000);
+        store.create_post(Post { content, ..make.post(&bob, NOW) }).await.unwrap();
+    }
+    store.close().await;
+    drop(store);
+    let promised = || {
+        let manifest = fs::read(directory.path().join("manifest.json")).unwrap();
+        serde_json::from_slice::<serde_json::Value>(&manifest).unwrap()["bytes_min"].as_u64()
+    };
+    let before = promised();
+    assert!(before > Some(512 * 1024), "{before:?}");
+    // What is in the way of the new database is nobody's to remove.
+    fs::write(directory.path().join("db-1"), "a file").unwrap();
+    compact(&settings(directory.path()), &mut |_| {}).unwrap_err();
+    assert_eq!(promised(), before);
+    fs::remove_file(directory.path().join("db-1")).unwrap();
+    compact(&settings(directory.path()), &mut |_| {}).unwrap();
+    opens_with_its_user(directory.path()).await;
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use keystile::auth::authenticate::AuthenticateError;
 use keystile::auth::login::{Credentials, LoginError};
+use keystile::auth::model::id::UserId;
 use keystile::auth::model::scope::RoleScopes;
 use keystile::auth::model::username::{NamePolicy, Username};
 use keystile::auth::policy::{Policy, Registration};
@@ -24,7 +25,7 @@ use keystile::password::settings::HashSettings;
 use keystile::random::{Random, SeededRandom};
 use keystile::store::Store;
 use keystile::store::dump::survey;
-use keystile::store::sled::SledStore;
+use keystile::store::sled::{Load, SledStore, import};
 use keystile::token::algorithm::Algorithm;
 use keystile::token::{TokenSettings, ring};
 use serde_json::Value;
@@ -208,7 +209,7 @@ async fn an_upgrade_leaves_a_dump_of_what_was_there() {
     assert_eq!(fs::metadata(&dump).unwrap().permissions().mode() & 0o777, 0o600);
     let text = fs::read_to_string(&dump).unwrap();
     assert!(text.lines().next().unwrap().contains("\"schema\":1}"), "{text}");
-    let contents = survey(text.as_bytes()).unwrap();
+    let contents = survey(text.as_bytes(), &mut |_| {}).unwrap();
     assert_eq!(contents.users(), all(&answers, "users").len());
     assert_eq!(contents.posts(), all(&answers, "posts").len());
     store.close().await;
@@ -233,6 +234,49 @@ async fn a_record_that_cannot_be_read_does_not_stop_an_upgrade() {
     let auth = domain(Arc::clone(&store), &answers).await;
     let alice = &all(&answers, "live")[0];
     auth.authenticate(text(alice, "access_token")).await.unwrap();
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_dump_without_a_user_that_cannot_be_read_is_loaded() {
+    let (_, answers) = written_by(1);
+    for user in all(&answers, "users") {
+        let (directory, _) = written_by(1);
+        let id: UserId = text(user, "id").parse().unwrap();
+        behind_its_back(directory.path(), |db| {
+            db.open_tree("user").unwrap().insert(id.to_bytes(), b"garbage").unwrap();
+        });
+        open(&directory).close().await;
+        let dump = fs::read_to_string(directory.path().join("before-schema-2.jsonl")).unwrap();
+        let contents = survey(dump.as_bytes(), &mut |_| {}).unwrap();
+        assert_eq!(contents.users(), all(&answers, "users").len() - 1);
+        let load = Load { dump: dump.as_bytes(), contents: &contents, keys: vec![], audit: vec![] };
+        let next = tempfile::tempdir().unwrap();
+        import(&settings(next.path()), load, &mut |_| {}).unwrap();
+        let store = open(&next);
+        let posts = all(&answers, "posts").iter().filter(|post| post["author"] != user["username"]);
+        assert_eq!(store.posts(None, 99).await.unwrap().items.len(), posts.count());
+        store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn an_upgrade_whose_dump_cannot_be_written_leaves_all_as_it_was() {
+    let (directory, answers) = written_by(1);
+    let manifest = || fs::read_to_string(directory.path().join("manifest.json")).unwrap();
+    let as_values = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+    let before = as_values(&manifest());
+    // No file takes the place of a directory that holds something.
+    let dump = directory.path().join("before-schema-2.jsonl");
+    fs::create_dir_all(dump.join("x")).unwrap();
+    assert!(SledStore::open(&settings(directory.path())).is_err());
+    assert!(!dump.with_extension("jsonl.partial").exists());
+    let after = as_values(&manifest());
+    assert_eq!((&after["schema"], &after["bytes_min"]), (&before["schema"], &before["bytes_min"]));
+    fs::remove_dir_all(dump).unwrap();
+    let store = open(&directory);
+    let users = store.users(String::new(), None, 99).await.unwrap().items;
+    assert_eq!(users.len(), all(&answers, "users").len());
     store.close().await;
 }
 

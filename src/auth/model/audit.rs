@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::id::{EventId, SessionId, UserId};
 use crate::clock::Timestamp;
+use crate::random::{Random, RandomError};
 
 /// What happened. Stored by position: a new one goes to the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,4 +110,20 @@ pub struct AuditEvent {
     pub ip: Option<String>,
     /// In which request.
     pub request_id: Option<String>,
+}
+
+impl AuditEvent {
+    /// An event about no user in particular, noted at `at`.
+    ///
+    /// # Errors
+    /// When there is no randomness for its id.
+    pub fn of_nobody(
+        event: Event,
+        actor: Actor,
+        at: Timestamp,
+        random: &dyn Random,
+    ) -> Result<Self, RandomError> {
+        let id = EventId::new(at, random)?;
+        Ok(Self { id, at, event, actor, user: None, session: None, ip: None, request_id: None })
+    }
 }

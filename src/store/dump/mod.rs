@@ -72,7 +72,7 @@ pub trait Export: Send {
     /// counts, and all of them together are the state as of the last call that gave any.
     ///
     /// # Errors
-    /// When the store fails; it cannot go on then.
+    /// When the store fails, and `Outrun`; it cannot go on then.
     async fn next(&mut self) -> Result<Option<Vec<Change>>>;
 
     /// How many records were left out until now because they cannot be read: one bad record must not deny

@@ -17,6 +17,9 @@ use crate::store::codec::hex;
 /// The longest line, in bytes: a record has 4 KiB at most, and a byte of it six as JSON.
 const LINE_BYTES_MAX: u64 = 64 * 1024;
 
+/// How many lines are read between two tellings.
+const TELL_EVERY: u64 = 1000;
+
 /// Why a dump is not loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum DumpError {
@@ -32,6 +35,12 @@ pub enum DumpError {
     /// It ends before its end.
     #[error("it was cut short: its last line is missing")]
     Cut,
+    /// Something stands behind its end.
+    #[error("it goes on after its last line")]
+    Longer,
+    /// It is whole, and not the one that was judged.
+    #[error("it is another dump than the one that was judged")]
+    Another,
     /// It is not what was written.
     #[error("it was changed after it was written: its checksum differs")]
     Edited,
@@ -55,7 +64,8 @@ pub struct Reader<R> {
     digest: Context,
     /// How many lines were read.
     line: u64,
-    is_over: bool,
+    /// What the last line says of the others, once it was read and holds.
+    sha256: Option<String>,
 }
 
 impl<R: BufRead> Reader<R> {
@@ -69,7 +79,7 @@ impl<R: BufRead> Reader<R> {
             counts: Counts::default(),
             digest: Context::new(&SHA256),
             line: 0,
-            is_over: false,
+            sha256: None,
         };
         reader.header()?;
         Ok(reader)
@@ -80,15 +90,15 @@ impl<R: BufRead> Reader<R> {
     /// # Errors
     /// When it was cut short or edited, or a line breaks a rule.
     pub fn read(&mut self) -> Result<Option<Change>, DumpError> {
-        if self.is_over {
+        if self.sha256.is_some() {
             return Ok(None);
         }
         let bytes = self.take_line()?;
         let line: Line =
             serde_json::from_slice(&bytes).map_err(|_| self.flaw("it cannot be read"))?;
         if let Line::Trailer(trailer) = line {
-            self.is_over = true;
-            return self.prove(&trailer).map(|()| None);
+            self.sha256 = Some(self.prove(trailer)?);
+            return Ok(None);
         }
         let change =
             line.into_change().ok_or_else(|| self.flaw("a field of it breaks its rule"))?;
@@ -97,6 +107,7 @@ impl<R: BufRead> Reader<R> {
         Ok(Some(change))
     }
 
+    /// Reads the first line.
     fn header(&mut self) -> Result<(), DumpError> {
         #[derive(Deserialize)]
         struct AnyLine {
@@ -113,7 +124,7 @@ impl<R: BufRead> Reader<R> {
         })?;
         // A later format may say more than this release knows.
         let any: AnyLine = serde_json::from_slice(&bytes).map_err(|_| DumpError::Foreign)?;
-        if any.header.format != FORMAT {
+        if any.header.format != FORMAT || any.header.version == 0 {
             return Err(DumpError::Foreign);
         }
         if any.header.version > FORMAT_VERSION {
@@ -140,15 +151,18 @@ impl<R: BufRead> Reader<R> {
         }
     }
 
-    fn prove(&mut self, trailer: &Trailer) -> Result<(), DumpError> {
-        let sha256 = hex(self.digest.clone().finish().as_ref());
-        let Trailer { users, posts, audit, removed, .. } = *trailer;
-        let is_whole = trailer.sha256 == sha256
-            && self.counts == Counts { users, posts, audit, removed }
-            && self.source.fill_buf()?.is_empty();
-        if is_whole { Ok(()) } else { Err(DumpError::Edited) }
+    /// What the lines before `trailer` come to, if it says the same.
+    fn prove(&mut self, trailer: Trailer) -> Result<String, DumpError> {
+        let Trailer { users, posts, audit, removed, sha256 } = trailer;
+        let is_same = sha256 == hex(self.digest.clone().finish().as_ref())
+            && self.counts == Counts { users, posts, audit, removed };
+        if !is_same {
+            return Err(DumpError::Edited);
+        }
+        if self.source.fill_buf()?.is_empty() { Ok(sha256) } else { Err(DumpError::Longer) }
     }
 
+    /// The flaw of the line that was read last.
     const fn flaw(&self, what: &'static str) -> DumpError {
         DumpError::Line { line: self.line, what }
     }
@@ -163,19 +177,25 @@ pub struct Contents {
     posts: HashMap<PostId, (UserId, u64)>,
     removed_users: HashSet<UserId>,
     removed_events: HashSet<EventId>,
+    /// By which the dump is known again.
+    sha256: Option<String>,
 }
 
-/// Reads all of a dump and judges it.
+/// Reads all of a dump and judges it, and tells now and then how many records it has read.
 ///
 /// # Errors
 /// When it is not one that was written whole, or its records contradict each other.
-pub fn survey(source: impl BufRead) -> Result<Contents, DumpError> {
+pub fn survey(source: impl BufRead, tell: &mut dyn FnMut(u64)) -> Result<Contents, DumpError> {
     let mut reader = Reader::begin(source)?;
     let mut contents = Contents::default();
     while let Some(change) = reader.read()? {
         contents.note(change, reader.line);
+        if reader.line.is_multiple_of(TELL_EVERY) {
+            tell(reader.line);
+        }
     }
     contents.settle()?;
+    contents.sha256 = reader.sha256;
     Ok(contents)
 }
 
@@ -214,9 +234,10 @@ impl Contents {
                 load(change)?;
             }
         }
-        Ok(())
+        if reader.sha256 == self.sha256 { Ok(()) } else { Err(DumpError::Another.into()) }
     }
 
+    /// Notes what the change on this line does to those before it.
     fn note(&mut self, change: Change, line: u64) {
         match change {
             Change::User(user) => {

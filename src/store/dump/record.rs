@@ -10,6 +10,12 @@ use crate::auth::model::post::{CONTENT_BYTES_MAX, Post, TITLE_CHARS_MAX};
 use crate::auth::model::user::{PasswordHash, User, parse_full_name};
 use crate::auth::model::username::{Email, NamePolicy, Username};
 use crate::clock::Timestamp;
+use crate::store::codec;
+
+/// No record of the store is longer, in bytes.
+const RECORD_BYTES_MAX: usize = 4096;
+/// The highest epoch: a token carries it as a number of JSON, exact up to 2^53 (RFC 8259 §6).
+const EPOCH_MAX: u64 = 1 << 53;
 
 /// [`User`].
 #[derive(Serialize, Deserialize)]
@@ -105,15 +111,26 @@ impl Line {
     /// What the line says; nothing if a field breaks its rule, or it is no record.
     pub(super) fn into_change(self) -> Option<Change> {
         match self {
-            Self::User(record) => user(record).map(Change::User),
-            Self::Post(record) => post(record).map(Change::Post),
-            Self::Audit(record) => Some(Change::Audit(audit(record))),
+            Self::User(record) => user(record).filter(fits).map(Change::User),
+            Self::Post(record) => post(record).filter(fits).map(Change::Post),
+            Self::Audit(record) => audit(record).filter(fits).map(Change::Audit),
             Self::Removed(key) => Some(Change::Removed(key)),
             Self::Header(_) | Self::Trailer(_) => None,
         }
     }
 }
 
+/// Whether the store takes a record of this length.
+fn fits<T: Serialize>(record: &T) -> bool {
+    codec::encode("dump", &[], record).is_ok_and(|bytes| bytes.len() <= RECORD_BYTES_MAX)
+}
+
+/// The time, unless it is one that cannot be written as a date.
+fn time(millis: u64) -> Option<Timestamp> {
+    Some(Timestamp::from_millis(millis)).filter(|&time| time <= Timestamp::LAST)
+}
+
+/// The record of `user`.
 fn user_record(user: &User) -> UserRecord {
     UserRecord {
         id: user.id,
@@ -128,7 +145,7 @@ fn user_record(user: &User) -> UserRecord {
     }
 }
 
-/// Nothing if a field breaks its rule.
+/// The user; nothing if a field breaks its rule.
 fn user(record: UserRecord) -> Option<User> {
     // Which names may be taken is configured; a name that was taken once stays good.
     let username = Username::parse(&record.username, NamePolicy::Unicode).ok()?;
@@ -140,11 +157,12 @@ fn user(record: UserRecord) -> Option<User> {
         disabled: record.disabled,
         roles: record.roles.into_iter().collect(),
         password_hash: PasswordHash::new(record.password_hash),
-        epoch: record.epoch,
-        created_at: Timestamp::from_millis(record.created_at_ms),
+        epoch: Some(record.epoch).filter(|&epoch| epoch <= EPOCH_MAX)?,
+        created_at: time(record.created_at_ms)?,
     })
 }
 
+/// The record of `post`.
 fn post_record(post: &Post) -> PostRecord {
     PostRecord {
         id: post.id,
@@ -156,20 +174,19 @@ fn post_record(post: &Post) -> PostRecord {
     }
 }
 
-/// Nothing if a text is longer than a post's may be.
+/// The post; nothing if a field breaks its rule.
 fn post(record: PostRecord) -> Option<Post> {
-    let fits = record.title.chars().count() <= TITLE_CHARS_MAX
-        && record.content.len() <= CONTENT_BYTES_MAX;
-    fits.then_some(Post {
+    Some(Post {
         id: record.id,
         author: record.author,
-        title: record.title,
-        content: record.content,
-        created_at: Timestamp::from_millis(record.created_at_ms),
-        updated_at: Timestamp::from_millis(record.updated_at_ms),
+        title: Some(record.title).filter(|title| title.chars().count() <= TITLE_CHARS_MAX)?,
+        content: Some(record.content).filter(|content| content.len() <= CONTENT_BYTES_MAX)?,
+        created_at: time(record.created_at_ms)?,
+        updated_at: time(record.updated_at_ms)?,
     })
 }
 
+/// The record of `event`.
 fn audit_record(event: &AuditEvent) -> AuditRecord {
     AuditRecord {
         id: event.id,
@@ -183,17 +200,18 @@ fn audit_record(event: &AuditEvent) -> AuditRecord {
     }
 }
 
-fn audit(record: AuditRecord) -> AuditEvent {
-    AuditEvent {
+/// The event; nothing if a field breaks its rule.
+fn audit(record: AuditRecord) -> Option<AuditEvent> {
+    Some(AuditEvent {
         id: record.id,
-        at: Timestamp::from_millis(record.at_ms),
+        at: time(record.at_ms)?,
         event: record.event,
         actor: record.actor,
         user: record.user,
         session: record.session,
         ip: record.ip,
         request_id: record.request_id,
-    }
+    })
 }
 
 /// Ids as text.
@@ -229,6 +247,7 @@ mod optional_text {
     use serde::de::Error;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+    /// Writes it.
     #[expect(clippy::ref_option, reason = "serde calls it so")]
     pub(super) fn serialize<T: Display, S: Serializer>(
         id: &Option<T>,
@@ -237,6 +256,7 @@ mod optional_text {
         id.as_ref().map(T::to_string).serialize(serializer)
     }
 
+    /// Reads it.
     pub(super) fn deserialize<'de, T: FromStr, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Option<T>, D::Error> {

@@ -7,6 +7,7 @@ use super::SledStore;
 use super::database::Database;
 use super::filed::Filed;
 use super::keys::{self, Range, Table, meta};
+use super::read;
 use crate::auth::model::audit::AuditEvent;
 use crate::auth::model::id::UserId;
 use crate::auth::model::post::Post;
@@ -47,6 +48,7 @@ impl SledStore {
     }
 }
 
+/// Looks at every entry, and at what no entry shows.
 fn check(database: &Database) -> Result<Checked> {
     let mut checked = Checked::default();
     for table in Table::ALL {
@@ -69,7 +71,27 @@ fn check(database: &Database) -> Result<Checked> {
         }
         checked.tables.push((table.name(), entries));
     }
+    if let Some(disagreement) = missing_keys(database)? {
+        checked.disagreements += 1;
+        checked.first.get_or_insert(disagreement);
+    }
     Ok(checked)
+}
+
+/// Keys are written before the first user: a store with users and without keys has lost them.
+fn missing_keys(database: &Database) -> Result<Option<Disagreement>> {
+    let is_lost = !database.is_empty(Table::User)
+        && match read::signing_keys(database) {
+            Ok(signing) => signing.keys.is_empty(),
+            // Found already.
+            Err(StoreError::Corrupt { .. }) => false,
+            Err(error) => return Err(error),
+        };
+    Ok(is_lost.then(|| Disagreement {
+        table: Table::Meta.name(),
+        key: codec::hex(meta::SIGNING_KEYS),
+        what: "there are users and no signing keys",
+    }))
 }
 
 /// Why an entry was not found to agree.
@@ -86,12 +108,15 @@ impl From<StoreError> for Flaw {
     }
 }
 
+/// Whether an entry agrees.
 type Verdict = std::result::Result<(), Flaw>;
 
+/// Finds fault unless `holds`.
 fn require(holds: bool, otherwise: &'static str) -> Verdict {
     if holds { Ok(()) } else { Err(Flaw::Entry(otherwise)) }
 }
 
+/// Whether the entry is as the others imply.
 fn judge(database: &Database, table: Table, key: &[u8], value: &[u8]) -> Verdict {
     match table {
         Table::User => user(database, key, value),
@@ -110,6 +135,7 @@ fn judge(database: &Database, table: Table, key: &[u8], value: &[u8]) -> Verdict
     }
 }
 
+/// A user is found by its name, and among the administrators if it is one.
 fn user(database: &Database, key: &[u8], value: &[u8]) -> Verdict {
     let user: User = codec::decode(Table::User.name(), key, value)?;
     require(user.id.to_bytes() == key, "it holds another user")?;
@@ -119,6 +145,7 @@ fn user(database: &Database, key: &[u8], value: &[u8]) -> Verdict {
     require(is_admin || !user.is_active_admin(), "it is not among the administrators")
 }
 
+/// A name is that of its user.
 fn name(database: &Database, key: &[u8], value: &[u8]) -> Verdict {
     let holder: UserId = codec::decode(Table::Name.name(), key, value)?;
     let user: Option<User> = database.record(Table::User, &holder.to_bytes())?;
@@ -126,6 +153,7 @@ fn name(database: &Database, key: &[u8], value: &[u8]) -> Verdict {
     require(user.username.as_str().as_bytes() == key, "its user has another name")
 }
 
+/// An administrator is one.
 fn admin(database: &Database, key: &[u8], value: &[u8]) -> Verdict {
     require(value.is_empty(), "it holds something")?;
     let user: Option<User> = database.record(Table::User, key)?;
@@ -133,6 +161,7 @@ fn admin(database: &Database, key: &[u8], value: &[u8]) -> Verdict {
     require(user.is_active_admin(), "its user is no enabled administrator")
 }
 
+/// A session is filed to be swept, and its user's or left behind by one.
 fn session(database: &Database, key: &[u8], value: &[u8]) -> Verdict {
     let filed: Filed = codec::decode(Table::Session.name(), key, value)?;
     let session = &filed.session;
@@ -163,6 +192,7 @@ fn expiry(database: &Database, key: &[u8], value: &[u8]) -> Verdict {
     require(!contains(database, Table::User, owner)?, "there is no such session")
 }
 
+/// A post is in its author's index, and its author's or left behind by one.
 fn post(database: &Database, key: &[u8], value: &[u8]) -> Verdict {
     let post: Post = codec::decode(Table::Post.name(), key, value)?;
     require(post.id.to_bytes() == key, "it holds another post")?;
@@ -172,6 +202,7 @@ fn post(database: &Database, key: &[u8], value: &[u8]) -> Verdict {
     if contains(database, Table::User, &author)? { Ok(()) } else { left_behind(database, &author) }
 }
 
+/// An entry of an author's index leads to a post of that author.
 fn author(database: &Database, key: &[u8], value: &[u8]) -> Verdict {
     require(value.is_empty(), "it holds something")?;
     let post = key.get(16..).unwrap_or_default();
@@ -180,6 +211,7 @@ fn author(database: &Database, key: &[u8], value: &[u8]) -> Verdict {
     require(keys::author(post.author, post.id) == key, "its post is another author's")
 }
 
+/// A user whose belongings are to be swept is gone.
 fn deleted(database: &Database, key: &[u8], value: &[u8]) -> Verdict {
     require(value.is_empty() && key.len() == 16, "it is no entry of this table")?;
     require(!contains(database, Table::User, key)?, "its user is there")
@@ -205,6 +237,7 @@ fn left_behind(database: &Database, owner: &[u8]) -> Verdict {
     )
 }
 
+/// Whether there is anything at `key`.
 fn contains(database: &Database, table: Table, key: &[u8]) -> Result<bool> {
     database.get(table, key).map(|value| value.is_some())
 }

@@ -4,7 +4,6 @@
 //! counts.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -35,19 +34,21 @@ impl DirectoryName {
         self.path(data).join("db")
     }
 
-    /// Removes every database directory but this one from the data directory: what a rewriting has replaced,
-    /// or has not finished.
-    pub(super) fn remove_others(self, data: &Path) -> io::Result<()> {
-        for entry in fs::read_dir(data)? {
-            let entry = entry?;
-            let name = entry.file_name().into_string().ok().map(Self::try_from);
-            let is_other = matches!(name, Some(Ok(name)) if name != self);
-            if is_other && entry.file_type()?.is_dir() {
-                tracing::info!(directory = %entry.path().display(), "removing a database that is not in use");
-                fs::remove_dir_all(entry.path())?;
+    /// Removes from the data directory what a rewriting has replaced or has not finished: the database before
+    /// this one and the one after it. Any other is none that was left, but somebody's copy. What cannot be
+    /// removed stays, with a warning: it only takes room.
+    pub(super) fn remove_others(self, data: &Path) {
+        for other in [Self(self.0.wrapping_sub(1)), self.next()] {
+            let directory = other.path(data);
+            if !fs::symlink_metadata(&directory).is_ok_and(|found| found.is_dir()) {
+                continue;
+            }
+            let name = directory.display();
+            match fs::remove_dir_all(&directory) {
+                Ok(()) => tracing::info!(directory = %name, "removed an unused database"),
+                Err(error) => tracing::warn!(directory = %name, %error, "an unused database stays"),
             }
         }
-        Ok(())
     }
 }
 
@@ -94,19 +95,28 @@ mod tests {
         }
     }
 
-    #[test]
-    fn only_database_directories_are_removed_and_never_the_current_one() {
+    /// What is left of these directories, a file and a link when `current` has removed the others.
+    fn left_by(current: u32, directories: &[&str]) -> Vec<String> {
         let data = tempfile::tempdir().unwrap();
-        for name in ["db", "db-1", "db-2", "db-old", "backup"] {
+        for name in directories {
             fs::create_dir(data.path().join(name)).unwrap();
             fs::write(data.path().join(name).join("db"), "x").unwrap();
         }
-        fs::write(data.path().join("db-3"), "a file").unwrap();
-        std::os::unix::fs::symlink("backup", data.path().join("db-4")).unwrap();
-        DirectoryName(1).remove_others(data.path()).unwrap();
-        let mut left: Vec<_> =
-            fs::read_dir(data.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        fs::write(data.path().join("db-7"), "a file").unwrap();
+        std::os::unix::fs::symlink("db-7", data.path().join("db-9")).unwrap();
+        DirectoryName(current).remove_others(data.path());
+        let names = fs::read_dir(data.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut left: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
         left.sort();
-        assert_eq!(left, ["backup", "db-1", "db-3", "db-4", "db-old"]);
+        left
+    }
+
+    #[test]
+    fn what_was_before_and_what_was_to_come_is_removed_and_nobodys_copy() {
+        let all = ["backup", "db", "db-1", "db-2", "db-20260131", "db-3", "db-old"];
+        let kept = ["backup", "db-1", "db-20260131", "db-3", "db-7", "db-9", "db-old"];
+        assert_eq!(left_by(1, &all), kept);
+        assert_eq!(left_by(0, &["db", "db-1", "db-2"]), ["db", "db-2", "db-7", "db-9"]);
+        assert_eq!(left_by(8, &["db-8"]), ["db-7", "db-8", "db-9"]);
     }
 }

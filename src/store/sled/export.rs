@@ -22,8 +22,14 @@ use crate::auth::model::user::User;
 use crate::store::dump::{Change, Export, Key};
 use crate::store::{Result, StoreError, codec};
 
-/// How many records a step reads: more than the writer changes between two of them, so that it ends.
-const STEP_MAX: usize = 1024;
+/// How many records a step reads in their order, while requests wait.
+const SCAN_MAX: usize = 256;
+/// How many changed ones a step reads anew: more than the writer changes between two of them, so that it ends.
+const DRAIN_MAX: usize = 1024;
+/// How many changed keys a journal holds.
+const CHANGED_MAX: usize = 100_000;
+/// How many readers there are at a time.
+const READERS_MAX: usize = 4;
 
 /// How far a reader has come, and what has changed behind it.
 pub(super) struct Journal {
@@ -31,21 +37,32 @@ pub(super) struct Journal {
     unread: Option<(Table, Vec<u8>)>,
     /// Read already, and changed since.
     changed: BTreeSet<(Table, Vec<u8>)>,
+    /// Whether more has changed than is kept: the reader cannot go on.
+    is_outrun: bool,
 }
 
 impl Default for Journal {
     fn default() -> Self {
-        Self { unread: Some((Table::User, Vec::new())), changed: BTreeSet::new() }
+        let unread = Some((Table::User, Vec::new()));
+        Self { unread, changed: BTreeSet::new(), is_outrun: false }
     }
 }
 
 impl Journal {
+    /// Notes a change, unless what changed is still to be read.
     fn note(&mut self, table: Table, key: &[u8]) {
+        if self.is_outrun {
+            return;
+        }
         let is_unread = self.unread.as_ref().is_some_and(|(unread_table, unread)| {
             (table, key) >= (*unread_table, unread.as_slice())
         });
         if !is_unread {
             self.changed.insert((table, key.to_vec()));
+        }
+        if self.changed.len() > CHANGED_MAX {
+            self.is_outrun = true;
+            self.changed.clear();
         }
     }
 }
@@ -55,9 +72,14 @@ impl Journal {
 pub(super) struct Journals(Vec<Weak<Mutex<Journal>>>);
 
 impl Journals {
-    /// Adds one.
-    pub(super) fn follow(&mut self, journal: &Arc<Mutex<Journal>>) {
+    /// Adds one, unless there are as many as may be.
+    pub(super) fn follow(&mut self, journal: &Arc<Mutex<Journal>>) -> Result<()> {
+        self.0.retain(|journal| journal.strong_count() > 0);
+        if self.0.len() >= READERS_MAX {
+            return Err(StoreError::Busy);
+        }
         self.0.push(Arc::downgrade(journal));
+        Ok(())
     }
 
     /// Notes a change in all of them.
@@ -92,8 +114,11 @@ struct Step {
 
 /// Reads on.
 fn step(staged: &Staged<'_>, journal: &mut Journal) -> Result<Step> {
+    if journal.is_outrun {
+        return Err(StoreError::Outrun);
+    }
     let mut step = Step::default();
-    let mut left = STEP_MAX;
+    let mut left = SCAN_MAX;
     while let Some((table, from)) = journal.unread.take() {
         let entries = staged.scan(table, &Range::starting(from), left)?;
         journal.unread = match entries.last() {
@@ -105,21 +130,19 @@ fn step(staged: &Staged<'_>, journal: &mut Journal) -> Result<Step> {
             let found = step.readable(stored(staged, table, &key, &value))?;
             step.changes.extend(found);
         }
-        if left == 0 {
-            break;
+        if left == 0 && journal.unread.is_some() {
+            return Ok(step);
         }
     }
-    while left > 0
-        && let Some((table, key)) = journal.changed.pop_first()
-    {
-        left -= 1;
+    for _ in 0..DRAIN_MAX {
+        let Some((table, key)) = journal.changed.pop_first() else { break };
         let found = match staged.get(table, &key)? {
             Some(value) => step.readable(stored(staged, table, &key, &value))?,
             None => None,
         };
         step.changes.push(found.map_or_else(|| removed(table, &key), Ok)?);
     }
-    step.is_last = journal.unread.is_none() && journal.changed.is_empty();
+    step.is_last = journal.changed.is_empty();
     Ok(step)
 }
 
@@ -145,6 +168,7 @@ fn stored(staged: &Staged<'_>, table: Table, key: &[u8], value: &[u8]) -> Result
     })
 }
 
+/// Word that there is no such record.
 fn removed(table: Table, key: &[u8]) -> Result<Change> {
     let id = key.try_into().map_err(|_| codec::corrupt(table.name(), key))?;
     Ok(Change::Removed(match table {
@@ -196,5 +220,33 @@ impl Export for SledExport {
 
     fn left_out(&self) -> u64 {
         self.left_out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn journal_of_a_reader_at_its_end(changes: usize) -> Journal {
+        let mut journal = Journal { unread: None, ..Journal::default() };
+        for number in 0..changes {
+            journal.note(Table::User, &number.to_be_bytes());
+        }
+        journal
+    }
+
+    #[test]
+    fn a_journal_holds_so_many_keys_and_its_reader_is_outrun_by_more() {
+        let full = journal_of_a_reader_at_its_end(CHANGED_MAX);
+        assert_eq!((full.is_outrun, full.changed.len()), (false, CHANGED_MAX));
+        let outrun = journal_of_a_reader_at_its_end(CHANGED_MAX + 2);
+        assert_eq!((outrun.is_outrun, outrun.changed.len()), (true, 0));
+    }
+
+    #[test]
+    fn what_is_still_to_be_read_is_not_kept() {
+        let mut journal = Journal::default();
+        journal.note(Table::Post, &[1]);
+        assert!(journal.changed.is_empty());
     }
 }

@@ -1,14 +1,13 @@
 //! Loading a dump into a store that is new. It counts only once all of it is there: broken off anywhere,
-//! the directory holds none, and it can be done again.
+//! the directory is good for nothing but doing it again.
 
 use std::io::BufRead;
 use std::path::PathBuf;
 
 use super::aside::Aside;
 use super::keys::{self, Table, meta};
-use super::lease::Lease;
+use super::lease::{Beginning, Lease};
 use super::open::{self, OpenError, SledSettings};
-use super::recover::Purpose;
 use crate::auth::model::audit::AuditEvent;
 use crate::auth::model::user::User;
 use crate::store::dump::{Change, Contents, DumpError};
@@ -55,7 +54,7 @@ pub enum ImportError {
 /// is none here until somebody logs in, under an id that was never used.
 ///
 /// # Errors
-/// [`ImportError`]; there is no store then.
+/// [`ImportError`]; what was begun then is refused by everything but another import.
 pub fn import<R: BufRead>(
     settings: &SledSettings,
     load: Load<'_, R>,
@@ -65,7 +64,7 @@ pub fn import<R: BufRead>(
     if manifest.is_some_and(|manifest| manifest.sealed) {
         return Err(ImportError::Occupied { path: settings.path.clone() });
     }
-    let aside = open::begin(settings, Purpose::Fill)?;
+    let aside = open::begin(settings, Beginning::Import)?;
     let Load { dump, contents, keys, audit } = load;
     let mut records = 0_u64;
     contents.load(dump, |change| {
@@ -97,6 +96,7 @@ fn write(aside: &Aside<'_>, change: &Change) -> Result<(), ImportError> {
     }
 }
 
+/// Writes a user with its entries in other tables.
 fn write_user(aside: &Aside<'_>, user: &User) -> Result<(), ImportError> {
     let key = user.id.to_bytes().to_vec();
     put(aside, Table::Name, user.username.as_str().as_bytes().to_vec(), &user.id)?;
@@ -106,6 +106,7 @@ fn write_user(aside: &Aside<'_>, user: &User) -> Result<(), ImportError> {
     put(aside, Table::User, key, user)
 }
 
+/// Writes `record` at `key`.
 fn put<T: serde::Serialize>(
     aside: &Aside<'_>,
     table: Table,
@@ -116,6 +117,7 @@ fn put<T: serde::Serialize>(
     Ok(aside.write(table, (key, value))?)
 }
 
+/// Writes `key` into a table that holds nothing else.
 fn mark(aside: &Aside<'_>, table: Table, key: Vec<u8>) -> Result<(), ImportError> {
     Ok(aside.write(table, (key, Vec::new()))?)
 }

@@ -32,13 +32,27 @@ pub(super) struct Manifest {
     pub(super) instance: String,
     /// The version of what stands in it.
     pub(super) schema: u32,
-    /// Whether the first start was completed: nothing was acknowledged before.
+    /// Whether its beginning was completed: nothing was acknowledged before.
     pub(super) sealed: bool,
     /// The database file was never shorter since; a shorter one was cut off.
     pub(super) bytes_min: u64,
     /// Where the database stands; the first releases did not say, and had but one.
     #[serde(default)]
     pub(super) directory: DirectoryName,
+    /// What has begun it; the first releases did not say, and had but one way.
+    #[serde(default)]
+    pub(super) beginning: Beginning,
+}
+
+/// What a database is begun by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Beginning {
+    /// A first start; one that was broken off is begun again.
+    #[default]
+    FirstStart,
+    /// An import; one that was broken off must not come up empty.
+    Import,
 }
 
 /// Holds the data directory until it is dropped.
@@ -64,8 +78,7 @@ impl Lease {
         // Looked at before the lock, so as to leave no lock file in a stranger's directory; and again
         // under it, since another process may have made its first start meanwhile.
         let foreign = || OpenError::Foreign { path: path.to_owned() };
-        let is_ours = [LOCK, MANIFEST].iter().any(|name| path.join(name).exists());
-        if !is_ours && !is_vacant(path)? {
+        if !is_ours(path) && !is_vacant(path)? {
             return Err(foreign());
         }
         let lock = lock(path)?;
@@ -84,6 +97,19 @@ impl Lease {
                 .map_err(|error| OpenError::io(path, error))?;
         }
         Ok((lock, manifest))
+    }
+
+    /// Takes a directory in which a store was completed, and leaves nothing in one where none was.
+    pub(super) fn take_completed(path: &Path) -> Result<(File, Manifest), OpenError> {
+        let empty = || OpenError::Empty { path: path.to_owned() };
+        if !is_ours(path) && (!path.exists() || is_vacant(path)?) {
+            return Err(empty());
+        }
+        let (lock, manifest) = Self::take(path)?;
+        match manifest {
+            Some(manifest) => Ok((lock, manifest.completed(path)?.ok_or_else(empty)?)),
+            None => Err(empty()),
+        }
     }
 
     /// Keeps what was taken, with what the manifest says by now.
@@ -113,10 +139,19 @@ impl Drop for Lease {
 }
 
 impl Manifest {
-    /// The manifest of a directory whose first start has begun.
+    /// The manifest of a directory in which a store has been begun.
     pub(super) fn unsealed(instance: String) -> Self {
-        let directory = DirectoryName::default();
-        Self { instance, schema: SCHEMA_VERSION, sealed: false, bytes_min: 0, directory }
+        let (directory, beginning) = (DirectoryName::default(), Beginning::default());
+        Self { instance, schema: SCHEMA_VERSION, sealed: false, bytes_min: 0, directory, beginning }
+    }
+
+    /// Itself, if the store was completed; nothing was acknowledged in one that may be begun again.
+    pub(super) fn completed(self, path: &Path) -> Result<Option<Self>, OpenError> {
+        match (self.sealed, self.beginning) {
+            (true, _) => Ok(Some(self)),
+            (false, Beginning::FirstStart) => Ok(None),
+            (false, Beginning::Import) => Err(OpenError::BrokenImport { path: path.to_owned() }),
+        }
     }
 
     fn read(path: &Path) -> Result<Option<Self>, OpenError> {
@@ -167,6 +202,11 @@ fn create(path: &Path) -> Result<(), OpenError> {
         sync_directory(parent.unwrap_or(Path::new(".")))
     };
     create().map_err(|error| OpenError::io(path, error))
+}
+
+/// Whether a store was begun here, or is about to be.
+fn is_ours(path: &Path) -> bool {
+    [LOCK, MANIFEST].iter().any(|name| path.join(name).exists())
 }
 
 fn is_vacant(path: &Path) -> Result<bool, OpenError> {

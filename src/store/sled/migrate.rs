@@ -2,9 +2,9 @@
 //! as it is written now. Rewriting and switching are not its own.
 
 use std::fs::{self, OpenOptions};
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ::sled::Db;
 use serde::de::DeserializeOwned;
@@ -27,17 +27,35 @@ pub(super) fn prepare(settings: &SledSettings, old: &Db, schema: u32) -> Result<
     if schema == SCHEMA_VERSION {
         return Ok(());
     }
-    let dump = settings.path.join(format!("before-schema-{SCHEMA_VERSION}.jsonl"));
-    tracing::warn!(
-        from = schema,
-        to = SCHEMA_VERSION,
-        dump = %dump.display(),
-        "the database is brought to the schema of this release, and a dump of it as it was is kept"
-    );
+    tracing::info!(from = schema, to = SCHEMA_VERSION, "the database is brought to this schema");
+    let dump = dump_path(&settings.path);
     let partial = dump.with_extension("jsonl.partial");
-    export(old, schema, &partial).map_err(|error| OpenError::io(&dump, error.into()))?;
-    let publish = fs::rename(&partial, &dump).and_then(|()| sync_directory(&settings.path));
-    publish.map_err(|error| OpenError::io(&dump, error))
+    let dumped = export(old, schema, &partial).map_err(io::Error::from).and_then(|()| {
+        fs::rename(&partial, &dump)?;
+        sync_directory(&settings.path)
+    });
+    dumped.map_err(|error| {
+        // A full disk must not stay full; should this fail too, the next try removes it.
+        fs::remove_file(&partial).ok();
+        OpenError::io(&dump, error)
+    })
+}
+
+/// Says what has become of a database of an older `schema` once the new one is in its place.
+pub(super) fn conclude(data: &Path, schema: u32) {
+    if schema != SCHEMA_VERSION {
+        tracing::warn!(
+            from = schema,
+            to = SCHEMA_VERSION,
+            dump = %dump_path(data).display(),
+            "the database was brought to the schema of this release; a dump of it as it was is kept: it \
+             holds password hashes, and may be deleted once it is not needed any more"
+        );
+    }
+}
+
+fn dump_path(data: &Path) -> PathBuf {
+    data.join(format!("before-schema-{SCHEMA_VERSION}.jsonl"))
 }
 
 /// An entry of `schema` as it is written now. From 1 to 2: a session says where its expiry entry stands,
@@ -104,12 +122,14 @@ fn visible(trees: &Trees, post: Option<Post>) -> ::sled::Result<Option<Post>> {
     Ok(author.and_then(|author| read::<User>(Table::User, author)).map(|_| post))
 }
 
+/// The record, nothing if it cannot be read.
 fn read<T: DeserializeOwned>(table: Table, (key, value): Entry) -> Option<T> {
     codec::decode(table.name(), &key, &value)
         .inspect_err(|error| tracing::error!(%error, "it is not in the dump"))
         .ok()
 }
 
+/// A session of schema 1 with the place of its expiry entry.
 fn filed(key: &[u8], value: &[u8]) -> Result<Vec<u8>, StoreError> {
     let name = Table::Session.name();
     let session: Session = codec::decode(name, key, value)?;

@@ -77,9 +77,25 @@ impl SledStore {
     /// Opens the store, recovers it if it was not closed, and starts its writer. Blocks.
     ///
     /// # Errors
-    /// [`OpenError`]; the database is left as it was found.
+    /// [`OpenError`]; what the database holds is left as it was.
     pub fn open(settings: &SledSettings) -> std::result::Result<Self, OpenError> {
         let (database, is_first_start) = open::open(settings)?;
+        Self::start(settings, database, is_first_start)
+    }
+
+    /// Opens the store as [`SledStore::open`] does, but begins none where none was completed. Blocks.
+    ///
+    /// # Errors
+    /// [`OpenError`], [`OpenError::Empty`] among them; what the database holds is left as it was.
+    pub fn open_existing(settings: &SledSettings) -> std::result::Result<Self, OpenError> {
+        Self::start(settings, open::open_existing(settings)?, false)
+    }
+
+    fn start(
+        settings: &SledSettings,
+        database: Database,
+        is_first_start: bool,
+    ) -> std::result::Result<Self, OpenError> {
         let database = Arc::new(database);
         let failed = database.watch();
         let (queue, commands) = mpsc::channel(QUEUE_MAX);
@@ -306,7 +322,7 @@ impl Store for SledStore {
         let journal = Arc::default();
         let followed = Arc::clone(&journal);
         self.change(move |staged| {
-            staged.follow(&followed);
+            staged.follow(&followed)?;
             staged.audit(&audit)
         })
         .await?;

@@ -9,7 +9,8 @@ use ::sled::Db;
 
 use super::aside::Aside;
 use super::database::{Database, Durability};
-use super::lease::{Lease, Manifest};
+use super::lease::{Beginning, Lease, Manifest};
+use super::migrate;
 use super::recover::{Purpose, recover, tighten};
 use super::rewrite::rewrite;
 use super::tally::Tally;
@@ -29,7 +30,8 @@ pub struct SledSettings {
     pub min_free_bytes: u64,
 }
 
-/// Why the store cannot be opened. The database is left as it was found.
+/// Why the store cannot be opened. What the database holds is left as it was; a migration may have left the
+/// dump that precedes it.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another process serves from this directory.
@@ -68,8 +70,14 @@ pub enum OpenError {
         reason: String,
     },
     /// There is no database yet, where one is to be worked on.
-    #[error("there is no database in {}", path.display())]
+    #[error("there is no data in {}; name it with --data", path.display())]
     Empty {
+        /// The data directory.
+        path: PathBuf,
+    },
+    /// What an import was to bring is not there.
+    #[error("an import into {} was broken off; repeat it, or empty the directory", path.display())]
+    BrokenImport {
         /// The data directory.
         path: PathBuf,
     },
@@ -120,24 +128,36 @@ fn holder_name(holder: Option<u32>) -> String {
 
 /// Opens the database; whether this is its first start.
 pub(super) fn open(settings: &SledSettings) -> Result<(Database, bool), OpenError> {
-    let (lock, manifest) = Lease::take(&settings.path)?;
-    let sealed = manifest.filter(|manifest| manifest.sealed);
-    let is_first_start = sealed.is_none();
-    let (db, manifest) = match sealed {
+    let path = settings.path.as_path();
+    let (lock, manifest) = Lease::take(path)?;
+    let completed = manifest.map(|manifest| manifest.completed(path)).transpose()?.flatten();
+    let is_first_start = completed.is_none();
+    let (db, manifest) = match completed {
         Some(manifest) => reopen(settings, &manifest)?,
-        None => begin(settings, Purpose::Serve)?.switch()?,
+        None => begin(settings, Beginning::FirstStart)?.switch()?,
     };
     let database = serve(settings, lock, db, manifest)?;
     Ok((database, is_first_start))
 }
 
+/// Opens the database if there is one.
+pub(super) fn open_existing(settings: &SledSettings) -> Result<Database, OpenError> {
+    let (lock, manifest) = Lease::take_completed(&settings.path)?;
+    let (db, manifest) = reopen(settings, &manifest)?;
+    serve(settings, lock, db, manifest)
+}
+
 /// Begins the first database, once more if one was not sealed: nothing was acknowledged of it.
-pub(super) fn begin(settings: &SledSettings, purpose: Purpose) -> Result<Aside<'_>, OpenError> {
+pub(super) fn begin(settings: &SledSettings, beginning: Beginning) -> Result<Aside<'_>, OpenError> {
     let path = settings.path.as_path();
     let instance = u128::from_be_bytes(random::bytes(&SystemRandom)?);
-    let unsealed = Manifest::unsealed(format!("{instance:032x}"));
+    let unsealed = Manifest { beginning, ..Manifest::unsealed(format!("{instance:032x}")) };
     // What stands in the directory is a store from now on, though one that was not completed.
     unsealed.replace(path)?;
+    let purpose = match beginning {
+        Beginning::FirstStart => Purpose::Serve,
+        Beginning::Import => Purpose::Fill,
+    };
     Aside::begin(settings, unsealed, purpose)
 }
 
@@ -149,6 +169,7 @@ fn reopen(settings: &SledSettings, manifest: &Manifest) -> Result<(Db, Manifest)
     let mut tell = |entries| tracing::info!(entries, "still bringing the database over");
     let (next, _) = rewrite(settings, manifest, &mut tell)?;
     next.replace(&settings.path)?;
+    migrate::conclude(&settings.path, manifest.schema);
     recover(settings, &next, Purpose::Serve)
 }
 
@@ -162,7 +183,7 @@ pub(super) fn serve(
     let path = settings.path.as_path();
     let directory = manifest.directory;
     let finish = || {
-        directory.remove_others(path)?;
+        directory.remove_others(path);
         tighten(&directory.path(path))?;
         let file = File::open(directory.file(path))?;
         let tally = Tally::resume(&db, &directory.path(path), &manifest)?;

@@ -16,6 +16,7 @@ use super::lease::{Lease, Manifest, settled_length};
 use super::migrate;
 use super::open::{OpenError, SledSettings};
 use super::recover::{Purpose, SEGMENT_BYTES, recover};
+use crate::store::codec::SCHEMA_VERSION;
 
 /// How many entries are copied between two tellings.
 const TELL_EVERY: u64 = 10_000;
@@ -42,14 +43,13 @@ pub struct Compacted {
 pub fn compact(settings: &SledSettings, tell: &mut dyn FnMut(u64)) -> Result<Compacted, OpenError> {
     let path = settings.path.as_path();
     let io = |error| OpenError::io(path, error);
-    let (_lock, manifest) = Lease::take(path)?;
-    let empty = || OpenError::Empty { path: path.to_owned() };
-    let manifest = manifest.filter(|manifest| manifest.sealed).ok_or_else(empty)?;
+    let (_lock, manifest) = Lease::take_completed(path)?;
     let bytes_before = size(&manifest.directory.path(path)).map_err(io)?;
     let (next, entries) = rewrite(settings, &manifest, tell)?;
     let bytes_after = size(&next.directory.path(path)).map_err(io)?;
     next.replace(path)?;
-    next.directory.remove_others(path).map_err(io)?;
+    next.directory.remove_others(path);
+    migrate::conclude(path, manifest.schema);
     Ok(Compacted { entries, bytes_before, bytes_after })
 }
 
@@ -63,23 +63,27 @@ pub(super) fn rewrite(
     let path = settings.path.as_path();
     require_room(path, manifest)?;
     let (old, current) = recover(settings, manifest, Purpose::Copy)?;
-    migrate::prepare(settings, &old, manifest.schema)?;
     let next = Manifest { directory: current.directory.next(), ..current.clone() };
-    let filled = Aside::begin(settings, next, Purpose::Fill).and_then(|aside| {
+    let fill = || {
+        migrate::prepare(settings, &old, manifest.schema)?;
+        let aside = Aside::begin(settings, next, Purpose::Fill)?;
         let entries = fill(&aside, path, (&old, manifest.schema), tell)?;
         let (new, next) = aside.seal()?;
         drop(new);
         let bytes_min = settled_length(&next.directory.file(path)).unwrap_or(next.bytes_min);
         Ok((Manifest { bytes_min, ..next }, entries))
-    });
-    if filled.is_err()
-        && let Err(error) = current.directory.remove_others(path)
-    {
-        tracing::warn!(%error, "an unfinished database stays until the next start");
-    }
+    };
+    let filled = fill();
     drop(old);
     // Its last background task is over before its files go.
-    settled_length(&current.directory.file(path));
+    let length = settled_length(&current.directory.file(path));
+    if filled.is_err() {
+        current.directory.remove_others(path);
+        // As when it was found: opening it has cut nothing off, and nothing may be cut off later.
+        if length >= Some(manifest.bytes_min) {
+            manifest.replace(path)?;
+        }
+    }
     filled
 }
 
@@ -113,10 +117,12 @@ fn fill(
     Ok(entries)
 }
 
-/// Refuses to begin what the disk can hardly hold: another database about as large as the one it is made of.
+/// Refuses to begin what the disk can hardly hold: another database about as large as the one it is made of,
+/// and the dump before a migration, which holds less.
 fn require_room(path: &Path, manifest: &Manifest) -> Result<(), OpenError> {
     let io = |error| OpenError::io(path, error);
-    let needed = size(&manifest.directory.path(path)).map_err(io)? + HEADROOM_BYTES;
+    let copies = if manifest.schema == SCHEMA_VERSION { 1 } else { 2 };
+    let needed = copies * size(&manifest.directory.path(path)).map_err(io)? + HEADROOM_BYTES;
     let disk = rustix::fs::statvfs(path).map_err(|error| io(error.into()))?;
     let free = disk.f_bavail.saturating_mul(disk.f_frsize);
     if free < needed {

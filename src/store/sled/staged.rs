@@ -130,9 +130,9 @@ impl<'a> Staged<'a> {
             .try_for_each(|event| self.put(Table::Audit, event.id.to_bytes().to_vec(), event))
     }
 
-    /// Has `journal` told of every write from now on.
-    pub(super) fn follow(&mut self, journal: &Arc<Mutex<Journal>>) {
-        self.journals.follow(journal);
+    /// Has `journal` told of every write from now on; `Busy` if too many are.
+    pub(super) fn follow(&mut self, journal: &Arc<Mutex<Journal>>) -> Result<()> {
+        self.journals.follow(journal)
     }
 
     fn write(&mut self, table: Table, key: Vec<u8>, value: Write) {
