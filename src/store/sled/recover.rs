@@ -72,7 +72,8 @@ pub(super) fn recover(
 ) -> Result<(Db, Manifest), OpenError> {
     let path = settings.path.as_path();
     let directory = manifest.directory.path(path);
-    let io = |error| OpenError::io(&directory, error);
+    let file = manifest.directory.file(path);
+    let io = |error| OpenError::io(&file, error);
     tail::put_back(&directory).map_err(io)?;
     inspect(path, manifest)?;
     let promised = promised(path, manifest)?;
@@ -89,7 +90,7 @@ pub(super) fn recover(
         tail::let_go(&directory).map_err(io)?;
     } else {
         tail::put_back(&directory).map_err(io)?;
-        if length(&manifest.directory.file(path)) >= Some(manifest.bytes_min) {
+        if length(&file) >= Some(manifest.bytes_min) {
             manifest.replace(path)?;
         }
     }
@@ -165,7 +166,7 @@ fn inspect(path: &Path, manifest: &Manifest) -> Result<(), OpenError> {
 fn promised(path: &Path, manifest: &Manifest) -> Result<u64, OpenError> {
     let name = manifest.directory;
     let directory = name.path(path);
-    let io = |error| OpenError::io(&directory, error);
+    let io = |error| OpenError::io(&name.file(path), error);
     let promised = match tally::noted(&directory, manifest).map_err(io)? {
         Noted::Commits(promised) => promised,
         Noted::Nothing => {
