@@ -30,6 +30,9 @@ disk (`fdatasync`). It shares the machine with the load generator. What is compa
 run: **read the ratios and the CPU time, not the absolute rates**, which are those of the machine.
 ";
 
+/// What people say of the goals that are missed; the one part of the page that no command writes.
+const MISSED: &str = "missed.md";
+
 /// Where the runs and the plots are.
 pub fn directory() -> PathBuf {
     Path::new(ROOT).join(DIRECTORY)
@@ -54,6 +57,7 @@ pub fn write() -> Result<()> {
     write!(page, "\n## Goals\n\n")?;
     let goals = runs.iter().flat_map(|run| goal_rows(&run.goals)).collect::<Vec<_>>();
     table(&mut page, &GOAL_COLUMNS, &goals)?;
+    write!(page, "\n{}", fs::read_to_string(directory().join(MISSED))?)?;
     for run in &runs {
         section(&mut page, run)?;
     }
