@@ -171,7 +171,7 @@ impl Manifest {
         let write = || {
             let new = path.join(MANIFEST_NEW);
             let mut file = ours().write(true).create(true).truncate(true).open(&new)?;
-            serde_json::to_writer(&mut file, self)?;
+            file.write_all(&serde_json::to_vec(self)?)?;
             file.sync_all()?;
             fs::rename(&new, path.join(MANIFEST))?;
             sync_directory(path)
