@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use crate::choices::Choices;
 use crate::scene::{End, Outcome, Scene, copy};
 use crate::support::Workplace;
+use crate::support::choices::Choices;
 use crate::support::client::Client;
 use crate::{PASSWORD, SEED, number, seed};
 

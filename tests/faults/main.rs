@@ -14,7 +14,6 @@ mod fixture;
 mod support;
 
 mod calls;
-mod choices;
 mod clock;
 mod damage;
 mod places;

@@ -10,8 +10,9 @@ use serde_json::Value;
 
 use crate::record::{Answer, Call, History, Numbers, Operation, Token};
 use crate::request::{self, Request};
-use crate::slot::{Choices, Held, News, Slot, Wish};
+use crate::slot::{Held, News, Slot, Wish};
 use crate::support::Workplace;
+use crate::support::choices::Choices;
 use crate::support::client::{Client, Pair};
 use crate::support::token;
 

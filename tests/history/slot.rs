@@ -2,35 +2,14 @@
 
 use std::sync::Mutex;
 
-use keystile::random::{self, SeededRandom};
-
 use crate::record::{Answer, Call, Id, Token};
+use crate::support::choices::Choices;
 use crate::support::client::Pair;
 
 /// How many sessions of a name are kept alive.
 const SESSIONS_MAX: usize = 2;
 /// How many ended ones are still tried.
 const ENDED_MAX: usize = 3;
-
-/// Repeatable choices.
-pub struct Choices(SeededRandom);
-
-impl Choices {
-    /// Those that belong to `seed`.
-    pub fn new(seed: u64) -> Self {
-        Self(SeededRandom::new(seed))
-    }
-
-    /// A number below `end`.
-    pub fn below(&self, end: usize) -> usize {
-        let number = u64::from_be_bytes(random::bytes(&self.0).unwrap());
-        usize::try_from(number % u64::try_from(end.max(1)).unwrap()).unwrap()
-    }
-
-    fn one<'a, T>(&self, of: &'a [T]) -> Option<&'a T> {
-        of.get(self.below(of.len()))
-    }
-}
 
 /// A session whose tokens the clients have.
 #[derive(Clone, Debug)]

@@ -16,4 +16,9 @@ impl Choices {
         let number = u64::from_be_bytes(random::bytes(&self.0).unwrap());
         usize::try_from(number % u64::try_from(end.max(1)).unwrap()).unwrap()
     }
+
+    /// One of these.
+    pub fn one<'a, T>(&self, of: &'a [T]) -> Option<&'a T> {
+        of.get(self.below(of.len()))
+    }
 }

@@ -1,8 +1,9 @@
 //! The real binary, started in a directory of its own with nothing but `PATH` in its environment.
 //!
 //! Knows how to start it, to end it and to wait for it, and what it has said; what it answers is
-//! [`client`]'s, and what the tokens say [`token`]'s.
+//! [`client`]'s, what the tokens say [`token`]'s, and what is drawn [`choices`]'s.
 
+pub mod choices;
 pub mod client;
 pub mod token;
 
