@@ -89,8 +89,8 @@ impl Throttle {
     /// # Errors
     /// [`Later`].
     pub fn admit(&self, source: Source, is_known: bool) -> Result<(), Later> {
-        self.passwords.admit(source)?;
-        if is_known { Ok(()) } else { self.passwords_of_all.admit(()) }
+        self.passwords.admit(&source)?;
+        if is_known { Ok(()) } else { self.passwords_of_all.admit(&()) }
     }
 
     /// Counts a wrong password of `source`; a right one never counts (LT-05).

@@ -50,9 +50,9 @@ impl<K: Hash + Eq + Clone> Rate<K> {
     }
 
     /// Whether one more would be within the rate; it is not counted.
-    pub(super) fn admit(&self, key: K) -> Result<(), Later> {
+    pub(super) fn admit(&self, key: &K) -> Result<(), Later> {
         let now = self.clock.0.steady();
-        match self.full().get(&key) {
+        match self.full().get(key) {
             Some(until) if !until.is_past(now) => Err(Later(until.since(now))),
             _ => Ok(()),
         }

@@ -22,8 +22,8 @@ impl Source {
         match address.map(|address| address.to_canonical()) {
             Some(IpAddr::V4(address)) => Self::V4(address.octets()),
             Some(IpAddr::V6(address)) => {
-                let [a, b, c, d, e, f, g, h, ..] = address.octets();
-                Self::V6([a, b, c, d, e, f, g, h])
+                let prefix = u64::try_from(address.to_bits() >> 64).unwrap_or_default();
+                Self::V6(prefix.to_be_bytes())
             }
             None => Self::Local,
         }

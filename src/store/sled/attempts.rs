@@ -34,13 +34,13 @@ pub(super) fn settle(
     attempt: &Attempt,
     outcome: Outcome,
     now: Timestamp,
-    on_lock: Option<AuditEvent>,
+    on_lock: &[AuditEvent],
 ) -> Result<bool> {
     let mut attempts = find(staged, attempt.account)?;
     let is_locked_now = attempts.settle(attempt.source, outcome, &attempt.limits, now);
     put(staged, attempt.account, &attempts)?;
     if is_locked_now {
-        staged.audit(on_lock.as_slice())?;
+        staged.audit(on_lock)?;
     }
     Ok(is_locked_now)
 }

@@ -321,7 +321,10 @@ impl Store for SledStore {
         now: Timestamp,
         on_lock: Option<AuditEvent>,
     ) -> Result<bool> {
-        self.note(move |staged| attempts::settle(staged, &attempt, outcome, now, on_lock)).await
+        self.note(move |staged| {
+            attempts::settle(staged, &attempt, outcome, now, on_lock.as_slice())
+        })
+        .await
     }
 
     async fn throttle_unlock(&self, user: UserId, audit: Vec<AuditEvent>) -> Result<()> {
