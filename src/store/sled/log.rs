@@ -9,31 +9,13 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::lease::Manifest;
-use super::recover::SEGMENT_BYTES;
+use super::message::{MESSAGE_HEADER_MAX, Message, kind};
+use super::segments::{self, BadHeader, HEADER_BYTES, SEGMENT_BYTES, Segment, segments};
 use super::tally;
 
-/// What each segment starts with: a checksum, its number and how far the log was stable.
-pub(super) const HEADER_BYTES: usize = 20;
-/// What the numbers in it are combined with.
-pub(super) const MASK: u64 = 0x7FFF_FFFF_FFFF_FFFF;
-/// The longest header of a message; no message starts with less than this left of a segment.
-const MESSAGE_HEADER_MAX: u64 = 32;
-/// The kinds of messages that matter here, and the last one that there is.
-mod kind {
-    /// Nothing follows in the segment.
-    pub(super) const CAP: u8 = 2;
-    /// The beginning of a batch, which says where it ends.
-    pub(super) const BATCH: u8 = 3;
-    /// A whole node of a tree.
-    pub(super) const NODE: u8 = 8;
-    /// One change of a node.
-    pub(super) const LINK: u8 = 10;
-    pub(super) const LAST: u8 = 11;
-}
 /// A node that holds the tally, the one entry of its tree, is shorter than this.
 const TALLY_BYTES_MAX: usize = 256;
 
@@ -74,13 +56,10 @@ pub(super) fn inspect(
     promised: u64,
 ) -> io::Result<Result<(), Damage>> {
     let file = File::open(directory.join("db"))?;
-    let segments = match segments(&file)? {
+    let segments = match by_number(segments(&file)?) {
         Ok(segments) => segments,
         Err(damage) => return Ok(Err(damage)),
     };
-    if segments.is_empty() {
-        return Ok(Err(Damage::Empty));
-    }
     if promised == 0 {
         return Ok(Ok(()));
     }
@@ -105,29 +84,16 @@ pub(super) fn inspect(
 }
 
 /// Where each segment of the log stands, by its number in the log.
-fn segments(file: &File) -> io::Result<Result<BTreeMap<u64, u64>, Damage>> {
-    let length = file.metadata()?.len();
+fn by_number(segments: Vec<Result<Segment, BadHeader>>) -> Result<BTreeMap<u64, u64>, Damage> {
     let mut found = BTreeMap::new();
-    let starts = (0..).map(|index| index * SEGMENT_BYTES);
-    for at in starts.take_while(|at| at + HEADER_BYTES as u64 <= length) {
-        let mut header = [0; HEADER_BYTES];
-        file.read_exact_at(&mut header, at)?;
-        // Never written, or cleared when it was given up.
-        if header == [0; HEADER_BYTES] {
-            continue;
-        }
-        let (checksum, rest) = header.split_at(4);
-        let number = rest.first_chunk().map(|number| u64::from_le_bytes(*number) ^ MASK);
-        let is_sound = checksum == (!crc32fast::hash(rest)).to_le_bytes();
-        match number.filter(|number| is_sound && number.is_multiple_of(SEGMENT_BYTES)) {
-            None => return Ok(Err(Damage::Header { at })),
-            Some(number) if found.insert(number, at).is_some() => {
-                return Ok(Err(Damage::Twice { at }));
-            }
-            Some(_) => {}
+    for segment in segments {
+        let Segment { at, number, .. } =
+            segment.map_err(|BadHeader { at }| Damage::Header { at })?;
+        if found.insert(number, at).is_some() {
+            return Err(Damage::Twice { at });
         }
     }
-    Ok(Ok(found))
+    if found.is_empty() { Err(Damage::Empty) } else { Ok(found) }
 }
 
 /// How far the log was when the snapshot in `directory` was made; 0 if sled has none that it can read.
@@ -172,7 +138,7 @@ impl Reader {
     /// Reads the segment of this number, which stands at `at`; whether to its end.
     fn read(&mut self, number: u64, at: u64) -> io::Result<bool> {
         let mut segment = std::mem::take(&mut self.segment);
-        fill(&self.file, &mut segment, at)?;
+        segments::read(&self.file, at, &mut segment)?;
         let mut rest = segment.get(HEADER_BYTES..).unwrap_or_default();
         let mut offset = HEADER_BYTES as u64;
         let mut is_whole = true;
@@ -197,7 +163,7 @@ impl Reader {
     fn note(&mut self, message: &Message<'_>, end: u64) {
         if message.kind == kind::BATCH {
             self.batch_end = message.body.first_chunk().map_or(0, |at| u64::from_le_bytes(*at));
-        } else if message.may_hold_tally() {
+        } else if may_hold_tally(message) {
             self.open = tally::number_in(message.body, &self.prefix).or(self.open);
         }
         if self.batch_end < end {
@@ -206,83 +172,16 @@ impl Reader {
     }
 }
 
-/// A message that is sound.
-struct Message<'a> {
-    kind: u8,
-    body: &'a [u8],
-    /// Its length with its header.
-    length: usize,
-}
-
-impl<'a> Message<'a> {
-    /// The message that `bytes` begins with, in the segment of this number; nothing if it is damaged, or was
-    /// written when the segment had another number.
-    fn first_in(bytes: &'a [u8], segment: u64) -> Option<Self> {
-        let (checksum, content) = bytes.split_first_chunk()?;
-        let (&kind, rest) = content.split_first()?;
-        let (length, rest) = number(rest)?;
-        let (of_segment, rest) = number(rest)?;
-        let (_page, rest) = number(rest)?;
-        let body = rest.get(..usize::try_from(length).ok()?)?;
-        let header = content.get(..content.len() - rest.len())?;
-        let mut hasher = crc32fast::Hasher::new();
-        hasher.update(body);
-        hasher.update(header);
-        let is_sound = !hasher.finalize() == u32::from_le_bytes(*checksum);
-        let length = checksum.len() + header.len() + body.len();
-        let is_message = (1..=kind::LAST).contains(&kind) && of_segment == segment;
-        (is_sound && is_message).then_some(Self { kind, body, length })
+/// Whether to look for the tally in it: searching all messages would take longer than reading them.
+fn may_hold_tally(message: &Message<'_>) -> bool {
+    match message.kind {
+        // A 0 is how the setting of a key begins, and its length follows.
+        kind::LINK => {
+            message.body.get(2..).is_some_and(|key| key.starts_with(tally::NAME.as_bytes()))
+        }
+        kind::NODE => message.body.len() < TALLY_BYTES_MAX,
+        _ => false,
     }
-
-    /// Whether to look for the tally in it: searching all messages would take longer than reading them.
-    fn may_hold_tally(&self) -> bool {
-        match self.kind {
-            // A 0 is how the setting of a key begins, and its length follows.
-            kind::LINK => {
-                self.body.get(2..).is_some_and(|key| key.starts_with(tally::NAME.as_bytes()))
-            }
-            kind::NODE => self.body.len() < TALLY_BYTES_MAX,
-            _ => false,
-        }
-    }
-}
-
-/// The number that `bytes` begins with, as sled writes those that are mostly small, and what follows it.
-fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
-    let (&first, rest) = bytes.split_first()?;
-    let first = u64::from(first);
-    match first {
-        0..=240 => Some((first, rest)),
-        241..=248 => {
-            let (&low, rest) = rest.split_first()?;
-            Some((240 + 256 * (first - 241) + u64::from(low), rest))
-        }
-        249 => {
-            let ([high, low], rest) = rest.split_first_chunk()?;
-            Some((2288 + 256 * u64::from(*high) + u64::from(*low), rest))
-        }
-        _ => {
-            let (digits, rest) = rest.split_at_checked(usize::try_from(first - 247).ok()?)?;
-            let number = digits.iter().rev().fold(0, |sum, digit| sum << 8 | u64::from(*digit));
-            Some((number, rest))
-        }
-    }
-}
-
-/// Reads the segment at `at`, which the end of the file may cut short.
-fn fill(file: &File, segment: &mut Vec<u8>, at: u64) -> io::Result<()> {
-    segment.resize(usize::try_from(SEGMENT_BYTES).map_err(io::Error::other)?, 0);
-    let mut length = 0;
-    while let Some(rest) = segment.get_mut(length..).filter(|rest| !rest.is_empty()) {
-        match file.read_at(rest, at + length as u64) {
-            Ok(0) => break,
-            Ok(read) => length += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    segment.truncate(length);
-    Ok(())
 }
 
 #[cfg(test)]
@@ -367,22 +266,5 @@ mod tests {
         fs::write(file, bytes).unwrap();
         let damage = inspect(directory.path(), &manifest, COMMITS).unwrap();
         assert_eq!(damage, Err(Damage::Twice { at: SEGMENT_BYTES }));
-    }
-
-    #[test]
-    fn numbers_are_read_as_sled_writes_them() {
-        for (bytes, expected) in [
-            (&[0][..], 0),
-            (&[240], 240),
-            (&[241, 0], 240),
-            (&[248, 255], 2287),
-            (&[249, 0, 0], 2288),
-            (&[249, 255, 255], 67_823),
-            (&[250, 1, 2, 3], 0x03_02_01),
-            (&[255, 1, 0, 0, 0, 0, 0, 0, 2], 0x0200_0000_0000_0001),
-        ] {
-            assert_eq!(number(bytes), Some((expected, &[][..])), "{bytes:?}");
-            assert_eq!(number(&bytes[..bytes.len() - 1]), None, "{bytes:?}");
-        }
     }
 }

@@ -16,12 +16,10 @@ use super::keys::{Table, meta};
 use super::lease::Manifest;
 use super::log;
 use super::open::{OpenError, SledSettings};
+use super::segments::SEGMENT_BYTES;
 use super::tail;
 use super::tally::{self, Noted};
 use crate::store::codec::{self, SCHEMA_VERSION};
-
-/// The length below which sled never truncates its file while it runs: its first segment stays.
-pub(super) const SEGMENT_BYTES: u64 = 512 * 1024;
 
 /// What is wrong with a database whose instance is not the manifest's.
 const FOREIGN: &str = "it belongs to another manifest.json";

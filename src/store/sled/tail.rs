@@ -8,13 +8,12 @@
 //! log is copied aside first, and put back at the next opening if this one did not get to a synced name.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 use super::lease::sync_directory;
-use super::log::{HEADER_BYTES, MASK};
-use super::recover::SEGMENT_BYTES;
+use super::segments::{self, SEGMENT_BYTES, Segment, segments};
 
 /// Where the copy is, and where it is made. Each segment stands behind its offset in the file.
 const COPY: &str = "tail";
@@ -23,7 +22,8 @@ const COPY_NEW: &str = "tail.new";
 /// Copies the end of the log in `directory` aside. A log of a single segment has nothing to clear.
 pub(super) fn keep(directory: &Path) -> io::Result<()> {
     let file = File::open(directory.join("db"))?;
-    let segments = segments(&file)?;
+    // One with a bad header is none to sled.
+    let segments: Vec<Segment> = segments(&file)?.into_iter().flatten().collect();
     if segments.len() < 2 {
         return Ok(());
     }
@@ -32,9 +32,11 @@ pub(super) fn keep(directory: &Path) -> io::Result<()> {
     let new = directory.join(COPY_NEW);
     let mut options = OpenOptions::new();
     let mut copy = options.write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    let mut content = Vec::new();
     for segment in segments.iter().filter(|segment| segment.number >= first) {
+        segments::read(&file, segment.at, &mut content)?;
         copy.write_all(&segment.at.to_le_bytes())?;
-        copy.write_all(&content(&file, segment.at)?)?;
+        copy.write_all(&content)?;
     }
     copy.sync_all()?;
     fs::rename(new, directory.join(COPY))?;
@@ -77,52 +79,11 @@ fn remove(directory: &Path) -> io::Result<()> {
     }
 }
 
-/// A segment in use, by what its header says.
-struct Segment {
-    /// Where it stands in the file.
-    at: u64,
-    /// Its place in the log.
-    number: u64,
-    /// How far the log was stable when it was begun.
-    stable: u64,
-}
-
-/// Those that never were in use, or were cleared, have no number.
-fn segments(file: &File) -> io::Result<Vec<Segment>> {
-    let length = file.metadata()?.len();
-    let mut found = Vec::new();
-    let mut at = 0;
-    while at + HEADER_BYTES as u64 <= length {
-        let mut header = [0; HEADER_BYTES];
-        file.read_exact_at(&mut header, at)?;
-        // After a checksum, its number in the log and how far the log was stable.
-        let [_, _, _, _, numbers @ ..] = header;
-        let (number, stable) = numbers.split_at(size_of::<u64>());
-        let decode = |bytes: &[u8]| bytes.try_into().map(|it| u64::from_le_bytes(it) ^ MASK).ok();
-        if let (Some(number), Some(stable)) = (decode(number), decode(stable))
-            && header != [0; HEADER_BYTES]
-            && number.is_multiple_of(SEGMENT_BYTES)
-        {
-            // Negative before anything was stable: everything is replayed.
-            let stable = if stable > MASK { 0 } else { stable };
-            found.push(Segment { at, number, stable });
-        }
-        at += SEGMENT_BYTES;
-    }
-    Ok(found)
-}
-
-/// A segment; the last one in the file may be a part of one.
-fn content(mut file: &File, at: u64) -> io::Result<Vec<u8>> {
-    let mut content = Vec::new();
-    file.seek(SeekFrom::Start(at))?;
-    file.take(SEGMENT_BYTES).read_to_end(&mut content)?;
-    Ok(content)
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::lease::settled_length;
+    use super::super::segments::HEADER_BYTES;
+    use super::super::segments::tests::header;
     use super::*;
 
     const SEGMENT: usize = 512 * 1024;
@@ -133,8 +94,7 @@ mod tests {
         let mut log = vec![7; segments.len() * SEGMENT - 1000];
         for (index, (number, stable)) in segments.iter().enumerate() {
             let at = index * SEGMENT;
-            log[at + 4..at + 12].copy_from_slice(&((number * SEGMENT_BYTES) ^ MASK).to_le_bytes());
-            log[at + 12..at + 20].copy_from_slice(&(stable ^ MASK).to_le_bytes());
+            log[at..at + HEADER_BYTES].copy_from_slice(&header(number * SEGMENT_BYTES, *stable));
         }
         fs::write(directory.path().join("db"), &log).unwrap();
         (directory, log)
