@@ -15,7 +15,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Component, Path};
 
-use crate::ledger::dice::Dice;
+use crate::support::dice::Dice;
 
 /// What is written at once or not at all.
 const SECTOR: usize = 512;

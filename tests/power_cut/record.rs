@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use crate::disk::{Change, Disk, Image};
 use crate::ledger::deed::KEY;
-use crate::ledger::dice::Dice;
 use crate::ledger::{Ledger, strace};
+use crate::support::dice::Dice;
 use crate::support::{Server, Workplace};
 use crate::trace::{CALLS, Call};
 
