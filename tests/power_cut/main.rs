@@ -26,7 +26,7 @@ use std::sync::Mutex;
 use std::sync::mpsc;
 use std::time::Instant;
 
-use crate::disk::{Fate, Image};
+use crate::disk::failure::{Fate, Image};
 use crate::ledger::deed::password;
 use crate::ledger::{Ledger, indexes_agree, number_from, strace};
 use crate::record::{Record, Replay};

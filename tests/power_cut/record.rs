@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::disk::{Change, Disk, Image};
+use crate::disk::Disk;
+use crate::disk::change::Change;
+use crate::disk::failure::Image;
 use crate::ledger::deed::KEY;
 use crate::ledger::{Ledger, strace};
 use crate::support::dice::Dice;
