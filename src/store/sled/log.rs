@@ -7,13 +7,15 @@
 //! at its last opening on. What stands before that, it reads with a check of its own at each access.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 
 use super::lease::Manifest;
 use super::message::{MESSAGE_HEADER_MAX, Message, kind};
 use super::segments::{self, BadHeader, HEADER_BYTES, SEGMENT_BYTES, Segment, segments};
+use super::snapshot;
 use super::tally;
 
 /// A node that holds the tally, the one entry of its tree, is shorter than this.
@@ -63,62 +65,59 @@ pub(super) fn inspect(
     if promised == 0 {
         return Ok(Ok(()));
     }
-    let from = snapshot(directory)? / SEGMENT_BYTES * SEGMENT_BYTES;
+    let from = start_of(snapshot::log_end(directory)?);
     let mut reader = Reader::new(file, manifest);
-    for (&number, &at) in segments.range(from..) {
-        if !reader.read(number, at)? {
+    for segment in segments.range(replayed(&segments, from)).map(|(_, segment)| segment) {
+        if !reader.read(segment)? {
             break;
         }
     }
     let end = reader.at;
     // No commit since the snapshot: the last one stands in what is not replayed.
-    for (&number, &at) in segments.range(..from).rev() {
+    for (_, segment) in segments.range(..from).rev() {
         if reader.found >= promised {
             break;
         }
         reader.batch_end = 0;
-        reader.read(number, at)?;
+        reader.read(segment)?;
     }
     let found = reader.found;
     Ok(if found < promised { Err(Damage::Lost { found, promised, at: end }) } else { Ok(()) })
 }
 
-/// Where each segment of the log stands, by its number in the log.
-fn by_number(segments: Vec<Result<Segment, BadHeader>>) -> Result<BTreeMap<u64, u64>, Damage> {
+/// Which segments sled replays, by their numbers. Before the one up to which the log is known to be stable, any
+/// may be missing; from that one on, sled stops at the first that is, and if it is that very one, it replays
+/// nothing at all.
+fn replayed(segments: &BTreeMap<u64, Segment>, from: u64) -> Range<u64> {
+    let stable = segments.range(from..).map(|(_, segment)| segment.stable).fold(from, u64::max);
+    let numbers = (0..).map(|index| start_of(stable) + index * SEGMENT_BYTES);
+    let last = numbers.take_while(|number| segments.contains_key(number)).last();
+    from..last.map_or(from, |last| last + SEGMENT_BYTES)
+}
+
+/// The number of the segment in which this byte of the log is.
+const fn start_of(byte: u64) -> u64 {
+    byte / SEGMENT_BYTES * SEGMENT_BYTES
+}
+
+/// The segments by their numbers in the log.
+fn by_number(segments: Vec<Result<Segment, BadHeader>>) -> Result<BTreeMap<u64, Segment>, Damage> {
     let mut found = BTreeMap::new();
     for segment in segments {
-        let Segment { at, number, .. } =
-            segment.map_err(|BadHeader { at }| Damage::Header { at })?;
-        if found.insert(number, at).is_some() {
+        let segment = segment.map_err(|BadHeader { at }| Damage::Header { at })?;
+        let at = segment.at;
+        if found.insert(segment.number, segment).is_some() {
             return Err(Damage::Twice { at });
         }
     }
     if found.is_empty() { Err(Damage::Empty) } else { Ok(found) }
 }
 
-/// How far the log was when the snapshot in `directory` was made; 0 if sled has none that it can read.
-pub(super) fn snapshot(directory: &Path) -> io::Result<u64> {
-    let mut newest = None;
-    for entry in fs::read_dir(directory)? {
-        let name = entry?.file_name();
-        let number = name.to_str().and_then(|name| name.strip_prefix("snap."));
-        let number = number.and_then(|number| u64::from_str_radix(number, 16).ok());
-        newest = newest.max(number.map(|number| (number, name)));
-    }
-    let Some((number, name)) = newest else { return Ok(0) };
-    let bytes = fs::read(directory.join(name))?;
-    let sound = bytes.split_last_chunk().filter(|(rest, checksum)| {
-        let content = rest.split_last_chunk::<8>().map(|(content, _)| content);
-        content.is_some_and(|content| crc32fast::hash(content) == u32::from_le_bytes(**checksum))
-    });
-    Ok(sound.map_or(0, |_| number))
-}
-
 /// Reads segments one after another, and notes the commits that are whole.
 struct Reader {
     file: File,
     prefix: Vec<u8>,
-    segment: Vec<u8>,
+    content: Vec<u8>,
     /// The last commit that is whole.
     found: u64,
     /// The commit that is being read.
@@ -132,14 +131,14 @@ struct Reader {
 impl Reader {
     fn new(file: File, manifest: &Manifest) -> Self {
         let prefix = tally::prefix(manifest);
-        Self { file, prefix, segment: Vec::new(), found: 0, open: None, batch_end: 0, at: 0 }
+        Self { file, prefix, content: Vec::new(), found: 0, open: None, batch_end: 0, at: 0 }
     }
 
-    /// Reads the segment of this number, which stands at `at`; whether to its end.
-    fn read(&mut self, number: u64, at: u64) -> io::Result<bool> {
-        let mut segment = std::mem::take(&mut self.segment);
-        segments::read(&self.file, at, &mut segment)?;
-        let mut rest = segment.get(HEADER_BYTES..).unwrap_or_default();
+    /// Reads a segment; whether to its end.
+    fn read(&mut self, &Segment { at, number, .. }: &Segment) -> io::Result<bool> {
+        let mut content = std::mem::take(&mut self.content);
+        segments::read(&self.file, at, &mut content)?;
+        let mut rest = content.get(HEADER_BYTES..).unwrap_or_default();
         let mut offset = HEADER_BYTES as u64;
         let mut is_whole = true;
         while offset + MESSAGE_HEADER_MAX <= SEGMENT_BYTES {
@@ -155,7 +154,7 @@ impl Reader {
             self.note(&message, number + offset);
         }
         self.at = at + offset;
-        self.segment = segment;
+        self.content = content;
         Ok(is_whole)
     }
 
@@ -186,6 +185,9 @@ fn may_hold_tally(message: &Message<'_>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::FileExt;
+
     use super::*;
     use crate::store::sled::tally::Tally;
 
@@ -234,6 +236,38 @@ mod tests {
         assert!((1..COMMITS).contains(&found), "{found}");
         assert!(at <= 100_000, "{at}");
         assert_eq!(inspect(directory.path(), &manifest, found).unwrap(), Ok(()));
+    }
+
+    #[test]
+    fn a_log_without_the_segment_that_sled_replays_from_is_lost() {
+        let (directory, manifest) = log();
+        let file = File::options().write(true).open(directory.path().join("db")).unwrap();
+        file.write_all_at(&vec![0; usize::try_from(SEGMENT_BYTES).unwrap()], 0).unwrap();
+        let lost = inspect(directory.path(), &manifest, COMMITS).unwrap().unwrap_err();
+        assert!(matches!(lost, Damage::Lost { found: 0, .. }), "{lost}");
+    }
+
+    #[test]
+    fn segments_are_replayed_as_far_as_they_hang_together() {
+        let log = |segments: &[(u64, u64)]| -> BTreeMap<u64, Segment> {
+            let segment = |(number, stable)| {
+                let (number, stable) = (number * SEGMENT_BYTES, stable * SEGMENT_BYTES + 1000);
+                (number, Segment { at: 0, number, stable })
+            };
+            segments.iter().copied().map(segment).collect()
+        };
+        for (segments, from, expected) in [
+            (&[(0, 0), (1, 0), (2, 1)][..], 0, 0..3),
+            (&[(0, 0), (3, 2), (4, 3)], 0, 0..5),
+            (&[(0, 0), (2, 1), (4, 2)], 0, 0..3),
+            (&[(0, 0), (2, 1)], 0, 0..0),
+            (&[(0, 0), (2, 1)], 2, 2..3),
+            (&[(0, 0), (2, 1)], 3, 3..3),
+        ] {
+            let range = replayed(&log(segments), from * SEGMENT_BYTES);
+            let range = range.start / SEGMENT_BYTES..range.end / SEGMENT_BYTES;
+            assert_eq!(range, expected, "{segments:?} from {from}");
+        }
     }
 
     #[test]

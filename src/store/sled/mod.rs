@@ -26,6 +26,7 @@ mod room;
 mod segments;
 mod server;
 mod sessions;
+mod snapshot;
 mod staged;
 mod sweep;
 mod tail;

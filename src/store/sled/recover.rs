@@ -17,6 +17,7 @@ use super::lease::Manifest;
 use super::log;
 use super::open::{OpenError, SledSettings};
 use super::segments::SEGMENT_BYTES;
+use super::snapshot;
 use super::tail;
 use super::tally::{self, Noted};
 use crate::store::codec::{self, SCHEMA_VERSION};
@@ -227,7 +228,7 @@ fn replay(settings: &SledSettings, directory: &Path, purpose: Purpose) -> Result
         StartFailure::Panic | StartFailure::Sled(::sled::Error::Corruption { .. })
     );
     // A sound snapshot is not what is wrong: without it, what is would be taken for the end of the log.
-    if !is_corrupt || bad.is_empty() || log::snapshot(directory).map_err(io)? != 0 {
+    if !is_corrupt || bad.is_empty() || snapshot::log_end(directory).map_err(io)? != 0 {
         return Err(failure.into_error(path));
     }
     let aside: Vec<_> =
