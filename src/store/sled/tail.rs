@@ -18,8 +18,8 @@ use super::lease::sync_directory;
 use super::segments::{self, SEGMENT_BYTES, Segment, segments};
 use super::snapshot;
 
-/// Where the copy is, and where it is made. The snapshot comes first, behind its number and its length, which are
-/// 0 if there is none; then each segment behind its offset in the file.
+/// Where the copy is, and where it is made. First comes the length of the log's file; then the snapshot, behind its
+/// number and its length, which are 0 if there is none; then each segment behind its offset in the file.
 const COPY: &str = "tail";
 const COPY_NEW: &str = "tail.new";
 
@@ -41,8 +41,9 @@ pub(super) fn keep(directory: &Path) -> io::Result<()> {
         Some(number) => fs::read(snapshot::path(directory, number))?,
         None => Vec::new(),
     };
-    copy.write_all(&newest.unwrap_or_default().to_le_bytes())?;
-    copy.write_all(&(content.len() as u64).to_le_bytes())?;
+    for number in [file.metadata()?.len(), newest.unwrap_or_default(), content.len() as u64] {
+        copy.write_all(&number.to_le_bytes())?;
+    }
     copy.write_all(&content)?;
     for segment in segments.iter().filter(|segment| segment.number >= first) {
         segments::read(&file, segment.at, &mut content)?;
@@ -68,6 +69,7 @@ pub(super) fn put_back(directory: &Path) -> io::Result<()> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error),
     };
+    let log_length = number(&mut copy)?;
     let (newest, length) = (number(&mut copy)?, number(&mut copy)?);
     let mut content = Vec::new();
     (&copy).take(length).read_to_end(&mut content)?;
@@ -85,6 +87,7 @@ pub(super) fn put_back(directory: &Path) -> io::Result<()> {
         (&copy).take(SEGMENT_BYTES).read_to_end(&mut content)?;
         file.write_all_at(&content, at)?;
     }
+    file.set_len(log_length)?;
     file.sync_all()?;
     remove(directory)
 }
@@ -154,7 +157,7 @@ mod tests {
         let back = fs::read(directory.join("db")).unwrap();
         assert!(back[..SEGMENT] == log[..SEGMENT], "the last but one");
         assert!(back[SEGMENT..2 * SEGMENT].iter().all(|byte| *byte == 0), "an older one");
-        assert!(back[2 * SEGMENT..log.len()] == log[2 * SEGMENT..], "the last one");
+        assert!(back[2 * SEGMENT..] == log[2 * SEGMENT..], "the last one, and no longer");
         assert_eq!(names(directory), ["db"]);
         clear(directory, 0);
         put_back(directory).unwrap();
