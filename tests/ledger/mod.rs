@@ -8,7 +8,6 @@
 pub mod chapter;
 mod check;
 pub mod deed;
-pub mod dice;
 mod state;
 pub mod strace;
 
@@ -18,8 +17,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use self::chapter::Chapter;
 use self::check::Listed;
 use self::deed::{Deed, password};
-use self::dice::Dice;
 use crate::support::client::Client;
+use crate::support::dice::Dice;
 use crate::support::{Server, Workplace, run};
 
 /// What the server of a ledger is configured with: the cheapest hash there is, the longest grace, and a
