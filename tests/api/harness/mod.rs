@@ -1,5 +1,6 @@
 //! A server in this process, and the few steps that every test starts with.
 
+pub mod access;
 mod answer;
 mod call;
 mod laws;

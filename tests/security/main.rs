@@ -1,0 +1,15 @@
+//! What the server owes by number, and what was tried against it.
+//!
+//! A test here is named after the requirement or the attack it shows (`rt_04_..`, `a079_..`); `table` sees to
+//! it that none is forgotten, and that `SECURITY.md` says which test shows what.
+
+#![cfg(test)]
+
+#[expect(dead_code, reason = "the API's own tests use the rest")]
+#[path = "../api/harness/mod.rs"]
+mod harness;
+
+mod found;
+mod table;
+
+mod access;
