@@ -1,5 +1,8 @@
 //! Who may do what: each line of the table in `SECURITY.md`, tried.
 
+use std::sync::Arc;
+
+use keystile::auth::model::user::User;
 use serde_json::json;
 
 use crate::harness::access::{Needs, Operation, operations};
@@ -34,7 +37,7 @@ async fn az_09_each_role_is_let_in_where_the_table_says() {
 
 /// What the operations with an id are tried on: bob is a user with a post, root an administrator.
 struct Scene {
-    server: std::sync::Arc<TestServer>,
+    server: Arc<TestServer>,
     alice: Pair,
     admin: Pair,
     manager: Pair,
@@ -120,4 +123,36 @@ async fn az_09_what_is_whose_is_as_the_table_says() {
         tried += 1;
     }
     assert_eq!(tried, 9);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn az_05_of_administrators_who_remove_each_other_one_is_left() {
+    let server = TestServer::start().await;
+    let mut admins = Vec::new();
+    for index in 0..6 {
+        let name = format!("root-{index}");
+        let pair = server.user_with(&name, &["admin"]).await;
+        admins.push((server.id_of(&name).await, pair));
+    }
+    let tasks: Vec<_> = (0..admins.len() * admins.len())
+        .map(|turn| {
+            let (server, admins) = (Arc::clone(&server), admins.clone());
+            tokio::spawn(async move {
+                let (victim, by) = (&admins[turn % 6].0, &admins[turn / 6].1.access);
+                let path = format!("/users/{victim}");
+                let call = match turn % 3 {
+                    0 => server.delete(&path).bearer(by),
+                    1 => server.patch(&path).bearer(by).json(&json!({ "disabled": true })),
+                    _ => server.patch(&path).bearer(by).json(&json!({ "roles": ["user"] })),
+                };
+                let answer = call.await;
+                assert!(answer.status < 500, "{}", answer.text);
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    let users = server.store.users(String::new(), None, 100).await.unwrap();
+    assert!(users.items.iter().any(User::is_active_admin), "nobody is left");
 }

@@ -8,8 +8,15 @@
 #[expect(dead_code, reason = "the API's own tests use the rest")]
 #[path = "../api/harness/mod.rs"]
 mod harness;
+#[expect(dead_code, reason = "other test targets use the rest")]
+#[path = "../support/mod.rs"]
+mod support;
 
 mod found;
 mod table;
 
 mod access;
+mod jwt;
+mod login;
+mod refresh;
+mod sessions;
