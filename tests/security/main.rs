@@ -16,7 +16,11 @@ mod found;
 mod table;
 
 mod access;
+mod committed;
+mod errors;
 mod jwt;
 mod login;
+mod names;
+mod process;
 mod refresh;
 mod sessions;

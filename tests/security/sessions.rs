@@ -85,10 +85,10 @@ fn a105_what_has_ended_is_dead_at_the_next_request_of_the_same_connection() {
     let endings: [fn(&Client, &Pair, &Pair, &str); 7] = [
         |client, _, pair, _| drop(client.post("/logout").bearer(&pair.access).send().expect(200)),
         |client, _, pair, _| {
-            drop(client.post("/revoke").form(&[("token", &pair.access)]).expect(200))
+            drop(client.post("/revoke").form(&[("token", &pair.access)]).expect(200));
         },
         |client, _, pair, _| {
-            drop(client.post("/revoke").form(&[("token", &pair.refresh)]).expect(200))
+            drop(client.post("/revoke").form(&[("token", &pair.refresh)]).expect(200));
         },
         |client, _, _, name| {
             let other = client.login(name, PASSWORD);
