@@ -24,3 +24,4 @@ mod names;
 mod process;
 mod refresh;
 mod sessions;
+mod vectors;
