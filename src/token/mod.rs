@@ -239,4 +239,6 @@ fn sign(ring: &Ring, wire: &Wire) -> Result<String, SignError> {
 }
 
 #[cfg(test)]
+mod testing;
+#[cfg(test)]
 mod tests;

@@ -173,3 +173,6 @@ fn of_secrets<'a>(
     }
     Ok((access, refresh))
 }
+
+#[cfg(test)]
+mod tests;

@@ -165,3 +165,6 @@ fn is_kid(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     (1..=KID_BYTES_MAX).contains(&text.len()) && text.bytes().all(allowed)
 }
+
+#[cfg(test)]
+mod tests;

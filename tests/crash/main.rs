@@ -21,8 +21,8 @@ use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::ledger::dice::Dice;
 use crate::ledger::{Ledger, indexes_agree, number_from, strace};
+use crate::support::dice::Dice;
 use crate::support::{Server, Workplace, run};
 
 /// How many clients there are.

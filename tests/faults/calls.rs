@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::PASSWORD;
 use crate::strace::{self, Attached};
 use crate::support::client::{Answer, Pair};
-use crate::support::{Ended, Workplace, run};
+use crate::support::{Workplace, run};
 
 /// How many registrations are tried before the fault must have been met.
 const TRIES: usize = 100;
@@ -89,12 +89,6 @@ fn a_range_sync_that_fails_ends_the_server() {
     fails_for_good("sync_file_range:error=EIO:when=4");
 }
 
-/// Adds a user in `workplace` by a command that meets the fault of `rule`.
-fn add(workplace: &Workplace, name: &str, rule: &str) -> Ended {
-    let command = workplace.command(&["users", "add", name, "--password-stdin"]);
-    run(strace::wrap(&command, rule), &format!("{PASSWORD}\n"))
-}
-
 /// The calls that starts and ends are made of, and how many of each to let fail, one at a time.
 const CALLS: [(&str, usize); 7] = [
     ("pwrite64", 8),
@@ -106,15 +100,25 @@ const CALLS: [(&str, usize); 7] = [
     ("write", 6),
 ];
 
+/// The rules that let one of these calls fail with `error`.
+fn rules(error: &str) -> impl Iterator<Item = String> {
+    let whens =
+        CALLS.into_iter().flat_map(|(call, count)| (1..=count).map(move |when| (call, when)));
+    whens.map(move |(call, when)| format!("{call}:error={error}:when={when}"))
+}
+
 /// Whether a user is listed, by a command that meets no fault.
 fn is_listed(workplace: &Workplace, name: &str) -> bool {
     let list = workplace.run(&["users", "list"]);
     list.output().contains(name)
 }
 
-/// Done and there, or refused in words.
+/// Adds a user by a command that meets the fault of `rule`, and is refused in words unless the user is there.
+/// Whether it failed.
 #[track_caller]
-fn assert_honest(workplace: &Workplace, name: &str, rule: &str, ended: &Ended) {
+fn fails_to_add(workplace: &Workplace, name: &str, rule: &str) -> bool {
+    let command = workplace.command(&["users", "add", name, "--password-stdin"]);
+    let ended = run(strace::wrap(&command, rule), &format!("{PASSWORD}\n"));
     match ended.status {
         Some(0) => assert!(is_listed(workplace, name), "{rule}: {name} is lost"),
         // The words are written by the same call.
@@ -122,6 +126,7 @@ fn assert_honest(workplace: &Workplace, name: &str, rule: &str, ended: &Ended) {
         Some(1) => assert!(ended.stderr.contains("keystile: "), "{rule}: {}", ended.stderr),
         _ => panic!("{rule}: {ended:?}"),
     }
+    ended.status != Some(0)
 }
 
 #[test]
@@ -130,16 +135,11 @@ fn a_first_start_that_fails_anywhere_is_begun_again() {
         return;
     }
     let mut failed = 0;
-    for (call, count) in CALLS {
-        for when in 1..=count {
-            let workplace = Workplace::new();
-            let rule = format!("{call}:error=EIO:when={when}");
-            let ended = add(&workplace, "alice", &rule);
-            failed += usize::from(ended.status != Some(0));
-            assert_honest(&workplace, "alice", &rule, &ended);
-            workplace.add_user("bob", PASSWORD, "user");
-            assert!(is_listed(&workplace, "bob"), "{rule}");
-        }
+    for rule in rules("EIO") {
+        let workplace = Workplace::new();
+        failed += usize::from(fails_to_add(&workplace, "alice", &rule));
+        workplace.add_user("bob", PASSWORD, "user");
+        assert!(is_listed(&workplace, "bob"), "{rule}");
     }
     assert!(failed > 10, "only {failed} of the faults were met");
 }
@@ -152,17 +152,9 @@ fn a_later_start_that_fails_anywhere_loses_nothing() {
     let workplace = Workplace::new();
     workplace.add_user("alice", PASSWORD, "user");
     let mut failed = 0;
-    for error in ["EIO", "ENOSPC"] {
-        for (call, count) in CALLS {
-            for when in 1..=count {
-                let rule = format!("{call}:error={error}:when={when}");
-                let name = format!("{call}{when}-{error}").to_lowercase().replace('_', "-");
-                let ended = add(&workplace, &name, &rule);
-                failed += usize::from(ended.status != Some(0));
-                assert_honest(&workplace, &name, &rule, &ended);
-                assert!(is_listed(&workplace, "alice"), "{rule}");
-            }
-        }
+    for (number, rule) in ["EIO", "ENOSPC"].into_iter().flat_map(rules).enumerate() {
+        failed += usize::from(fails_to_add(&workplace, &format!("user{number:03}"), &rule));
+        assert!(is_listed(&workplace, "alice"), "{rule}");
     }
     assert!(failed > 10, "only {failed} of the faults were met");
 }

@@ -12,8 +12,8 @@ use serde_json::json;
 
 use crate::scene::{End, Outcome, Scene, copy};
 use crate::support::Workplace;
-use crate::support::choices::Choices;
 use crate::support::client::Client;
+use crate::support::dice::Dice;
 use crate::{PASSWORD, SEED, number, seed};
 
 /// Names how many bits are flipped in each file, and at how many lengths it is cut off.
@@ -64,11 +64,11 @@ impl Tally {
 }
 
 async fn flip_bits(scene: &Scene) {
-    let (choices, mut tally) = (Choices::new(seed()), Tally::default());
+    let (mut dice, mut tally) = (Dice::new(seed()), Tally::default());
     for file in scene.files() {
         let sound = scene.read(&file);
         for _ in 0..if sound.is_empty() { 0 } else { flips() } {
-            let bit = choices.below(sound.len() * 8);
+            let bit = dice.below(sound.len() * 8);
             let mut bytes = sound.clone();
             bytes[bit / 8] ^= 1 << (bit % 8);
             let outcome = scene.after(|data| fs::write(data.join(&file), bytes).unwrap()).await;
@@ -93,10 +93,10 @@ async fn after_a_kill_a_flipped_bit_makes_no_answer_false() {
 }
 
 async fn cut_off(scene: &Scene, end: End) {
-    let (choices, mut tally) = (Choices::new(seed()), Tally::default());
+    let (mut dice, mut tally) = (Dice::new(seed()), Tally::default());
     for file in scene.files() {
         let sound = scene.read(&file);
-        let lengths = (0..flips()).map(|_| choices.below(sound.len() + 1));
+        let lengths = (0..flips()).map(|_| dice.below(sound.len() + 1));
         for length in lengths.chain([0, sound.len().saturating_sub(1)]) {
             let cut = &sound[..length];
             let mut outcome = scene.after(|data| fs::write(data.join(&file), cut).unwrap()).await;
@@ -179,7 +179,7 @@ fn a_record_that_cannot_be_read_is_denied_and_the_server_ends() {
     // So that sled has a snapshot of all that.
     workplace.serve().stop();
 
-    let (choices, left) = (Choices::new(seed()), workplace.path("left"));
+    let (mut dice, left) = (Dice::new(seed()), workplace.path("left"));
     let file = workplace.data().join("db/db");
     let sound = fs::read(&file).unwrap();
     fs::rename(workplace.data(), &left).unwrap();
@@ -187,7 +187,7 @@ fn a_record_that_cannot_be_read_is_denied_and_the_server_ends() {
     for _ in 0..flips() {
         drop(fs::remove_dir_all(workplace.data()));
         copy(&left, &workplace.data());
-        let bit = choices.below(sound.len() * 8 / 2);
+        let bit = dice.below(sound.len() * 8 / 2);
         let mut bytes = sound.clone();
         bytes[bit / 8] ^= 1 << (bit % 8);
         fs::write(&file, bytes).unwrap();

@@ -12,8 +12,8 @@ use crate::record::{Answer, Call, History, Numbers, Operation, Token};
 use crate::request::{self, Request};
 use crate::slot::{Held, News, Slot, Wish};
 use crate::support::Workplace;
-use crate::support::choices::Choices;
 use crate::support::client::{Client, Pair};
+use crate::support::dice::Dice;
 use crate::support::token;
 
 /// The password of everybody here.
@@ -75,38 +75,38 @@ pub fn run(plan: &Plan) -> History {
         "config.toml",
         &format!(
             "[tokens]\nrefresh_grace = '{grace}s'\n[sessions]\nmax_per_user = 1000\n\
-             [passwords]\nqueue = 64\nqueue_timeout = '10s'\n[log]\nlevel = 'error'\n"
+             [passwords]\nqueue = 64\nqueue_timeout = '10s'\n[log]\nlevel = 'error'\n\
+             [throttle]\nenabled = false\n"
         ),
     );
     workplace.add_user(ADMIN, PASSWORD, "admin");
     let names = plan.ops.div_ceil(OPS_PER_NAME).max(NAMES_AT_ONCE);
     let slots = (0..names).map(Slot::new).collect();
     let world = World { began: Instant::now(), slots, record: Mutex::default() };
-    let choices = Choices::new(plan.seed);
+    let mut dice = Dice::new(plan.seed);
     let mut left = plan.ops;
     while left > 0 {
-        left -= world.live(&workplace, &choices, left.min(OPS_PER_LIFE));
+        left -= world.live(&workplace, &mut dice, left.min(OPS_PER_LIFE));
     }
     world.record.into_inner().unwrap().history
 }
 
 impl World {
     /// Starts the server, lets the clients at it, and ends it one way or the other; how much was begun.
-    fn live(&self, workplace: &Workplace, choices: &Choices, ops: usize) -> usize {
+    fn live(&self, workplace: &Workplace, dice: &mut Dice, ops: usize) -> usize {
         let server = workplace.serve();
         let admin = server.client().login(ADMIN, PASSWORD).access;
-        let names = (0..NAMES_AT_ONCE).map(|_| choices.below(self.slots.len())).collect();
-        let killed_at = (choices.below(4) > 0).then(|| choices.below(ops));
+        let names = (0..NAMES_AT_ONCE).map(|_| dice.below(self.slots.len())).collect();
+        let killed_at = (dice.below(4) > 0).then(|| dice.below(ops));
         let (kill, killing) = mpsc::channel();
         let (address, begun) = (server.address(), AtomicUsize::new(0));
         let life = Life { address, admin, names, ops, begun, killed_at, kill };
-        let seeds = (0..CLIENTS).map(|_| choices.below(usize::MAX)).collect::<Vec<_>>();
         std::thread::scope(|scope| {
             let Life { kill, .. } = &life;
             let ended = kill.clone();
-            let clients = seeds.iter().enumerate().map(|(number, seed)| {
-                let (life, choices) = (&life, Choices::new(*seed as u64));
-                scope.spawn(move || self.client(number, life, &choices))
+            let clients = (0..CLIENTS).map(|number| {
+                let (life, mut dice) = (&life, dice.fork());
+                scope.spawn(move || self.client(number, life, &mut dice))
             });
             let clients: Vec<_> = clients.collect();
             scope.spawn(move || {
@@ -123,7 +123,7 @@ impl World {
         life.begun.load(Ordering::Relaxed).min(ops)
     }
 
-    fn client(&self, number: usize, life: &Life, choices: &Choices) {
+    fn client(&self, number: usize, life: &Life, dice: &mut Dice) {
         let client = Client::new(life.address);
         loop {
             let operation = life.begun.fetch_add(1, Ordering::Relaxed);
@@ -135,11 +135,12 @@ impl World {
             }
             // A few names again and again, so that the clients get in each other's way, and the others now
             // and then, so that a grace is over before somebody comes back.
-            let place = choices.below(choices.below(life.names.len()) + 1);
+            let among = 1 + dice.below(life.names.len());
+            let place = dice.below(among);
             let slot = &self.slots[life.names[place]];
             let (name, wish) = {
                 let slot = slot.lock().unwrap();
-                (slot.number, slot.choose(choices))
+                (slot.number, slot.choose(dice))
             };
             let username = format!("name{name}");
             let request = Request::new(&wish, &username, &life.admin);

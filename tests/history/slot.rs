@@ -3,8 +3,8 @@
 use std::sync::Mutex;
 
 use crate::record::{Answer, Call, Id, Token};
-use crate::support::choices::Choices;
 use crate::support::client::Pair;
+use crate::support::dice::Dice;
 
 /// How many sessions of a name are kept alive.
 const SESSIONS_MAX: usize = 2;
@@ -58,51 +58,51 @@ impl Slot {
     }
 
     /// What to do next.
-    pub fn choose(&self, choices: &Choices) -> Wish {
+    pub fn choose(&self, dice: &mut Dice) -> Wish {
         let Some((user, id)) = self.user.clone() else {
-            return if choices.below(3) == 0 { Wish::Login } else { Wish::Register };
+            return if dice.below(3) == 0 { Wish::Login } else { Wish::Register };
         };
         let administer = |call| Wish::Administer(call, user, id.clone());
-        let dice = choices.below(1000);
-        match dice {
+        let roll = dice.below(1000);
+        match roll {
             0..4 => return administer(Call::Delete),
             4..10 => return administer(Call::Disable),
             10..14 => return administer(Call::Enable),
             14..18 => return Wish::Register,
             18..60 => {
-                if let Some(held) = choices.one(&self.ended) {
-                    return old(choices, held);
+                if let Some(held) = dice.pick(&self.ended) {
+                    return old(dice, held);
                 }
             }
-            _ if self.is_disabled && dice < 400 => return administer(Call::Enable),
+            _ if self.is_disabled && roll < 400 => return administer(Call::Enable),
             _ => {}
         }
-        match choices.one(&self.live) {
-            Some(_) if self.live.len() < SESSIONS_MAX && dice > 960 => Wish::Login,
-            Some(held) => self.with(choices, held),
-            None => choices.one(&self.ended).map_or(Wish::Login, |held| {
-                if choices.below(3) == 0 { old(choices, held) } else { Wish::Login }
+        match dice.pick(&self.live) {
+            Some(_) if self.live.len() < SESSIONS_MAX && roll > 960 => Wish::Login,
+            Some(held) => self.with(dice, held),
+            None => dice.pick(&self.ended).map_or(Wish::Login, |held| {
+                if dice.below(3) == 0 { old(dice, held) } else { Wish::Login }
             }),
         }
     }
 
-    fn with(&self, choices: &Choices, held: &Held) -> Wish {
+    fn with(&self, dice: &mut Dice, held: &Held) -> Wish {
         let last = held.pairs.len() - 1;
         let held = held.clone();
-        match choices.below(1000) {
+        match dice.below(1000) {
             0..560 => Wish::Use(Call::Refresh, held, last),
             560..620 => Wish::Use(Call::Refresh, held, last.saturating_sub(1)),
             620..780 => Wish::Use(Call::Check, held, last),
             780..860 => Wish::Use(Call::Check, held, last.saturating_sub(1)),
             860..910 => Wish::List(held, self.live.clone()),
             910..925 => Wish::Use(Call::Logout, held, last),
-            925..940 => Wish::Use(Call::RevokeAccess, held, last.saturating_sub(choices.below(2))),
-            940..955 => Wish::Use(Call::RevokeRefresh, held, last.saturating_sub(choices.below(2))),
+            925..940 => Wish::Use(Call::RevokeAccess, held, last.saturating_sub(dice.below(2))),
+            940..955 => Wish::Use(Call::RevokeRefresh, held, last.saturating_sub(dice.below(2))),
             955..985 => {
-                let other = choices.one(&self.live).unwrap_or(&held).clone();
+                let other = dice.pick(&self.live).unwrap_or(&held).clone();
                 Wish::End(held, other)
             }
-            _ => old(choices, &held),
+            _ => old(dice, &held),
         }
     }
 
@@ -177,7 +177,7 @@ pub struct News {
 }
 
 /// Something that must not work any more, or only just.
-fn old(choices: &Choices, held: &Held) -> Wish {
+fn old(dice: &mut Dice, held: &Held) -> Wish {
     let calls: [fn(Token) -> Call; 3] = [Call::Check, Call::Refresh, Call::Check];
-    Wish::Use(calls[choices.below(calls.len())], held.clone(), choices.below(held.pairs.len()))
+    Wish::Use(calls[dice.below(calls.len())], held.clone(), dice.below(held.pairs.len()))
 }

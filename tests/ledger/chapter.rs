@@ -7,9 +7,9 @@ use std::time::Instant;
 use serde_json::Value;
 
 use super::deed::Deed;
-use super::dice::Dice;
 use super::state::{Account, Session, State};
 use crate::support::client::{Client, Pair};
+use crate::support::dice::Dice;
 use crate::support::token::claims;
 
 /// How many users a client keeps, besides its administrator.

@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::chapter::Chapter;
 use super::deed::{Deed, password};
-use super::dice::Dice;
 use super::state::{Account, Dead, GRACE, Session, State};
 use crate::support::client::{Answer, Call, Client, Pair};
+use crate::support::dice::Dice;
 
 /// How many of the tokens that died some time ago are tried, and of those that died last.
 const DEAD_OLD: usize = 4;

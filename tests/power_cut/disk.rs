@@ -1,4 +1,4 @@
-//! What a power failure may leave of files, by what POSIX promises and no more:
+//! Files and names, and what a power failure may leave of them, by what POSIX promises and no more:
 //!
 //! - The content of a file is safe once an `fsync` or `fdatasync` of it has returned that began after the
 //!   write had returned. Until then each write and each change of length is there or not, independently
@@ -7,18 +7,17 @@
 //!   the change had returned. Until then each change is there or not; a rename is never half there.
 //! - `sync_file_range` promises nothing. Nor does the end of a process: what it wrote stays as it was.
 //!
-//! Modes and times of files are not kept.
+//! Modes and times of files are not kept. What one failure takes of all that it may is drawn by [`failure`].
 
-use std::cmp::Ordering;
+pub mod change;
+pub mod failure;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Component, Path};
 
-use crate::ledger::dice::Dice;
-
-/// What is written at once or not at all.
-const SECTOR: usize = 512;
+use self::change::Change;
 
 /// The number of a file or directory.
 type Node = usize;
@@ -31,15 +30,6 @@ type Cause = usize;
 
 /// The directory at the root of everything.
 const ROOT: Node = 0;
-
-/// A change of a file's content.
-#[derive(Clone, Debug)]
-pub enum Change {
-    /// Bytes at an offset.
-    Write(usize, Vec<u8>),
-    /// A new length.
-    Length(usize),
-}
 
 /// A change that may be lost.
 #[derive(Clone, Debug)]
@@ -66,46 +56,6 @@ pub struct Disk {
     pending: Vec<Pending<Naming>>,
     /// What each `fsync` under way will have made safe.
     syncing: BTreeMap<Cause, (Node, BTreeSet<Cause>)>,
-}
-
-/// How much of what is not safe gets lost.
-#[derive(Clone, Copy, Debug)]
-pub enum Fate {
-    /// All of it.
-    Lost,
-    /// Nothing.
-    Kept,
-    /// Whatever came after some point; what came at that point is torn.
-    Late,
-    /// Each change for itself; some are torn.
-    Each,
-}
-
-/// What becomes of one change.
-enum Outcome {
-    Lost,
-    Kept,
-    Torn,
-}
-
-impl Fate {
-    /// That of the change by `cause`, where `last` is the point.
-    fn of(self, cause: Cause, last: Option<Cause>, dice: &mut Dice) -> Outcome {
-        match self {
-            Self::Lost => Outcome::Lost,
-            Self::Kept => Outcome::Kept,
-            Self::Late => match Some(cause).cmp(&last) {
-                Ordering::Less => Outcome::Kept,
-                Ordering::Equal => Outcome::Torn,
-                Ordering::Greater => Outcome::Lost,
-            },
-            Self::Each => match dice.below(3) {
-                0 => Outcome::Lost,
-                1 => Outcome::Kept,
-                _ => Outcome::Torn,
-            },
-        }
-    }
 }
 
 impl Disk {
@@ -230,72 +180,6 @@ impl Disk {
     pub fn at_risk(&self) -> usize {
         self.pending.len() + self.files.iter().map(|file| file.pending.len()).sum::<usize>()
     }
-
-    /// What a failure at this moment leaves, drawn by `dice`.
-    pub fn fail(&self, fate: Fate, dice: &mut Dice) -> Image {
-        let causes = self.pending.iter().map(|it| it.cause);
-        let changes = self.files.iter().flat_map(|file| &file.pending).map(|it| it.cause);
-        let mut causes: Vec<_> = causes.chain(changes).collect();
-        causes.sort_unstable();
-        let last = dice.pick(&causes).copied();
-        let mut names = self.safe.clone();
-        for it in &self.pending {
-            // There is no half of a name.
-            if !matches!(fate.of(it.cause, last, dice), Outcome::Lost) {
-                set(&mut names, &it.change);
-            }
-        }
-        let mut contents = Vec::new();
-        for file in &self.files {
-            let mut content = file.safe.clone();
-            for it in &file.pending {
-                match fate.of(it.cause, last, dice) {
-                    Outcome::Lost => {}
-                    Outcome::Kept => it.change.apply(&mut content),
-                    Outcome::Torn => it.change.tear(&mut content, dice),
-                }
-            }
-            contents.push((!file.is_directory).then_some(content));
-        }
-        Image { names, contents }
-    }
-}
-
-impl Change {
-    fn apply(&self, content: &mut Vec<u8>) {
-        match self {
-            Self::Length(length) => content.resize(*length, 0),
-            Self::Write(at, data) => put(content, *at, data),
-        }
-    }
-
-    /// Some of its sectors only. The length may have come without the last of them.
-    fn tear(&self, content: &mut Vec<u8>, dice: &mut Dice) {
-        let Self::Write(at, data) = self else {
-            return if dice.percent(50) {
-                self.apply(content);
-            };
-        };
-        let (mut from, end) = (*at, at + data.len());
-        while from < end {
-            let to = ((from / SECTOR + 1) * SECTOR).min(end);
-            if dice.percent(50) {
-                put(content, from, &data[from - at..to - at]);
-            }
-            from = to;
-        }
-        if dice.percent(50) && content.len() < end {
-            content.resize(end, 0);
-        }
-    }
-}
-
-fn put(content: &mut Vec<u8>, at: usize, data: &[u8]) {
-    let end = at + data.len();
-    if content.len() < end {
-        content.resize(end, 0);
-    }
-    content[at..end].copy_from_slice(data);
 }
 
 fn set(names: &mut BTreeMap<Place, Node>, change: &[(Place, Option<Node>)]) {
@@ -305,37 +189,12 @@ fn set(names: &mut BTreeMap<Place, Node>, change: &[(Place, Option<Node>)]) {
     }
 }
 
-/// Files as a failure left them.
-#[derive(Debug)]
-pub struct Image {
-    names: BTreeMap<Place, Node>,
-    /// Nothing for a directory.
-    contents: Vec<Option<Vec<u8>>>,
-}
-
-impl Image {
-    /// Puts them into the directory `at`.
-    pub fn write(&self, at: &Path) {
-        self.write_directory(ROOT, at);
-    }
-
-    fn write_directory(&self, node: Node, at: &Path) {
-        let first = (node, OsString::new());
-        for ((_, name), node) in self.names.range(first..).take_while(|((it, _), _)| *it == node) {
-            let path = at.join(name);
-            if let Some(content) = &self.contents[*node] {
-                fs::write(&path, content).unwrap();
-            } else {
-                fs::create_dir(&path).unwrap();
-                self.write_directory(*node, &path);
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::change::SECTOR;
+    use super::failure::Fate;
     use super::*;
+    use crate::support::dice::Dice;
 
     const DATA: &str = "data";
 

@@ -26,12 +26,12 @@ use std::sync::Mutex;
 use std::sync::mpsc;
 use std::time::Instant;
 
-use crate::disk::{Fate, Image};
+use crate::disk::failure::{Fate, Image};
 use crate::ledger::deed::password;
-use crate::ledger::dice::Dice;
 use crate::ledger::{Ledger, indexes_agree, number_from, strace};
 use crate::record::{Record, Replay};
 use crate::support::Server;
+use crate::support::dice::Dice;
 
 /// How many cuts are made of one record.
 const CUTS_PER_RECORD: usize = 50;

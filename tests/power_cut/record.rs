@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::disk::{Change, Disk, Image};
+use crate::disk::Disk;
+use crate::disk::change::Change;
+use crate::disk::failure::Image;
 use crate::ledger::deed::KEY;
-use crate::ledger::dice::Dice;
 use crate::ledger::{Ledger, strace};
+use crate::support::dice::Dice;
 use crate::support::{Server, Workplace};
 use crate::trace::{CALLS, Call};
 

@@ -2,18 +2,12 @@
 
 use serde_json::Value;
 
-use crate::PASSWORD;
 use crate::support::Workplace;
+use crate::{PASSWORD, serve_used};
 
 #[test]
 fn what_a_server_leaves_agrees() {
-    let workplace = Workplace::new();
-    workplace.add_user("alice", PASSWORD, "admin");
-    let server = workplace.serve();
-    server.client().register("bob", PASSWORD);
-    let pair = server.client().login("bob", PASSWORD);
-    let post = serde_json::json!({ "title": "a", "content": "b" });
-    server.client().post("/posts").bearer(&pair.access).json(&post).expect(201);
+    let (workplace, server) = serve_used();
     let refused = workplace.run(&["check"]);
     assert!(refused.complaint().contains("a server runs on data; stop it first"), "{refused:?}");
     server.kill();

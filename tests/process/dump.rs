@@ -15,18 +15,12 @@ use keystile::random::SeededRandom;
 use keystile::store::dump::{Change, Writer};
 use serde_json::Value;
 
-use crate::PASSWORD;
 use crate::support::{Workplace, run};
+use crate::{PASSWORD, serve_used};
 
 /// A place with two users, a session and a post.
 fn used() -> Workplace {
-    let workplace = Workplace::new();
-    workplace.add_user("alice", PASSWORD, "admin");
-    let server = workplace.serve();
-    server.client().register("bob", PASSWORD);
-    let pair = server.client().login("bob", PASSWORD);
-    let post = serde_json::json!({ "title": "a", "content": "b" });
-    server.client().post("/posts").bearer(&pair.access).json(&post).expect(201);
+    let (workplace, server) = serve_used();
     server.stop();
     workplace
 }

@@ -1,10 +1,10 @@
 //! The real binary, started in a directory of its own with nothing but `PATH` in its environment.
 //!
 //! Knows how to start it, to end it and to wait for it, and what it has said; what it answers is
-//! [`client`]'s, what the tokens say [`token`]'s, and what is drawn [`choices`]'s.
+//! [`client`]'s, what the tokens say [`token`]'s, and what is drawn [`dice`]'s.
 
-pub mod choices;
 pub mod client;
+pub mod dice;
 pub mod token;
 
 use std::io::{BufRead, BufReader, Write};

@@ -26,8 +26,7 @@ pub fn explain<T: Type>(value: &Value) -> String {
     }
     let mistyped = schema.properties.iter().find_map(|(name, property)| {
         let MetaSchemaRef::Inline(property) = property else { return None };
-        let wanted = wanted(property);
-        members.get(*name).filter(|value| !is(value, property)).map(|_| (name, wanted))
+        Some((name, wanted(members.get(*name)?, property)?))
     });
     match mistyped {
         Some((name, wanted)) => format!("The field `{name}` must be {wanted}."),
@@ -35,25 +34,20 @@ pub fn explain<T: Type>(value: &Value) -> String {
     }
 }
 
-fn wanted(schema: &MetaSchema) -> &'static str {
-    match schema.ty {
-        "string" => "a string",
-        "boolean" => "true or false",
-        "array" => "a list of strings",
-        "integer" | "number" => "a number",
-        _ => "of another type",
-    }
-}
-
-/// Whether `value` is of the schema's type; a list is only looked at from outside.
-fn is(value: &Value, schema: &MetaSchema) -> bool {
-    match schema.ty {
-        "string" => value.is_string(),
-        "boolean" => value.is_boolean(),
-        "array" => value.as_array().is_some_and(|items| items.iter().all(Value::is_string)),
-        "integer" | "number" => value.is_number(),
-        _ => true,
-    }
+/// What `value` should be if it is not of the schema's type.
+fn wanted(value: &Value, schema: &MetaSchema) -> Option<&'static str> {
+    let (is_wanted, wanted) = match schema.ty {
+        "string" => (value.is_string(), "a string"),
+        "boolean" => (value.is_boolean(), "true or false"),
+        "array" => {
+            let items = value.as_array();
+            let are_strings = items.is_some_and(|items| items.iter().all(Value::is_string));
+            (are_strings, "a list of strings")
+        }
+        "integer" | "number" => (value.is_number(), "a number"),
+        _ => return None,
+    };
+    (!is_wanted).then_some(wanted)
 }
 
 #[cfg(test)]

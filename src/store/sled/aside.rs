@@ -14,7 +14,8 @@ use super::database::{Entry, Trees};
 use super::keys::{Table, meta};
 use super::lease::{Manifest, sync_directory};
 use super::open::{OpenError, SledSettings};
-use super::recover::{self, Purpose, SEGMENT_BYTES, Sentinel};
+use super::recover::{self, Purpose, Sentinel};
+use super::segments::SEGMENT_BYTES;
 use super::tally::Tally;
 use crate::store::codec::{self, SCHEMA_VERSION};
 

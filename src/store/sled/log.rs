@@ -7,33 +7,17 @@
 //! at its last opening on. What stands before that, it reads with a check of its own at each access.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::ops::Range;
 use std::path::Path;
 
 use super::lease::Manifest;
-use super::recover::SEGMENT_BYTES;
+use super::message::{MESSAGE_HEADER_MAX, Message, kind};
+use super::segments::{self, BadHeader, HEADER_BYTES, SEGMENT_BYTES, Segment, segments};
+use super::snapshot;
 use super::tally;
 
-/// What each segment starts with: a checksum, its number and how far the log was stable.
-pub(super) const HEADER_BYTES: usize = 20;
-/// What the numbers in it are combined with.
-pub(super) const MASK: u64 = 0x7FFF_FFFF_FFFF_FFFF;
-/// The longest header of a message; no message starts with less than this left of a segment.
-const MESSAGE_HEADER_MAX: u64 = 32;
-/// The kinds of messages that matter here, and the last one that there is.
-mod kind {
-    /// Nothing follows in the segment.
-    pub(super) const CAP: u8 = 2;
-    /// The beginning of a batch, which says where it ends.
-    pub(super) const BATCH: u8 = 3;
-    /// A whole node of a tree.
-    pub(super) const NODE: u8 = 8;
-    /// One change of a node.
-    pub(super) const LINK: u8 = 10;
-    pub(super) const LAST: u8 = 11;
-}
 /// A node that holds the tally, the one entry of its tree, is shorter than this.
 const TALLY_BYTES_MAX: usize = 256;
 
@@ -74,85 +58,66 @@ pub(super) fn inspect(
     promised: u64,
 ) -> io::Result<Result<(), Damage>> {
     let file = File::open(directory.join("db"))?;
-    let segments = match segments(&file)? {
+    let segments = match by_number(segments(&file)?) {
         Ok(segments) => segments,
         Err(damage) => return Ok(Err(damage)),
     };
-    if segments.is_empty() {
-        return Ok(Err(Damage::Empty));
-    }
     if promised == 0 {
         return Ok(Ok(()));
     }
-    let from = snapshot(directory)? / SEGMENT_BYTES * SEGMENT_BYTES;
+    let from = start_of(snapshot::log_end(directory)?);
     let mut reader = Reader::new(file, manifest);
-    for (&number, &at) in segments.range(from..) {
-        if !reader.read(number, at)? {
+    for segment in segments.range(replayed(&segments, from)).map(|(_, segment)| segment) {
+        if !reader.read(segment)? {
             break;
         }
     }
     let end = reader.at;
     // No commit since the snapshot: the last one stands in what is not replayed.
-    for (&number, &at) in segments.range(..from).rev() {
+    for (_, segment) in segments.range(..from).rev() {
         if reader.found >= promised {
             break;
         }
         reader.batch_end = 0;
-        reader.read(number, at)?;
+        reader.read(segment)?;
     }
     let found = reader.found;
     Ok(if found < promised { Err(Damage::Lost { found, promised, at: end }) } else { Ok(()) })
 }
 
-/// Where each segment of the log stands, by its number in the log.
-fn segments(file: &File) -> io::Result<Result<BTreeMap<u64, u64>, Damage>> {
-    let length = file.metadata()?.len();
-    let mut found = BTreeMap::new();
-    let starts = (0..).map(|index| index * SEGMENT_BYTES);
-    for at in starts.take_while(|at| at + HEADER_BYTES as u64 <= length) {
-        let mut header = [0; HEADER_BYTES];
-        file.read_exact_at(&mut header, at)?;
-        // Never written, or cleared when it was given up.
-        if header == [0; HEADER_BYTES] {
-            continue;
-        }
-        let (checksum, rest) = header.split_at(4);
-        let number = rest.first_chunk().map(|number| u64::from_le_bytes(*number) ^ MASK);
-        let is_sound = checksum == (!crc32fast::hash(rest)).to_le_bytes();
-        match number.filter(|number| is_sound && number.is_multiple_of(SEGMENT_BYTES)) {
-            None => return Ok(Err(Damage::Header { at })),
-            Some(number) if found.insert(number, at).is_some() => {
-                return Ok(Err(Damage::Twice { at }));
-            }
-            Some(_) => {}
-        }
-    }
-    Ok(Ok(found))
+/// Which segments sled replays, by their numbers. Before the one up to which the log is known to be stable, any
+/// may be missing; from that one on, sled stops at the first that is, and if it is that very one, it replays
+/// nothing at all.
+fn replayed(segments: &BTreeMap<u64, Segment>, from: u64) -> Range<u64> {
+    let stable = segments.range(from..).map(|(_, segment)| segment.stable).fold(from, u64::max);
+    let numbers = (0..).map(|index| start_of(stable) + index * SEGMENT_BYTES);
+    let last = numbers.take_while(|number| segments.contains_key(number)).last();
+    from..last.map_or(from, |last| last + SEGMENT_BYTES)
 }
 
-/// How far the log was when the snapshot in `directory` was made; 0 if sled has none that it can read.
-pub(super) fn snapshot(directory: &Path) -> io::Result<u64> {
-    let mut newest = None;
-    for entry in fs::read_dir(directory)? {
-        let name = entry?.file_name();
-        let number = name.to_str().and_then(|name| name.strip_prefix("snap."));
-        let number = number.and_then(|number| u64::from_str_radix(number, 16).ok());
-        newest = newest.max(number.map(|number| (number, name)));
+/// The number of the segment in which this byte of the log is.
+const fn start_of(byte: u64) -> u64 {
+    byte / SEGMENT_BYTES * SEGMENT_BYTES
+}
+
+/// The segments by their numbers in the log.
+fn by_number(segments: Vec<Result<Segment, BadHeader>>) -> Result<BTreeMap<u64, Segment>, Damage> {
+    let mut found = BTreeMap::new();
+    for segment in segments {
+        let segment = segment.map_err(|BadHeader { at }| Damage::Header { at })?;
+        let at = segment.at;
+        if found.insert(segment.number, segment).is_some() {
+            return Err(Damage::Twice { at });
+        }
     }
-    let Some((number, name)) = newest else { return Ok(0) };
-    let bytes = fs::read(directory.join(name))?;
-    let sound = bytes.split_last_chunk().filter(|(rest, checksum)| {
-        let content = rest.split_last_chunk::<8>().map(|(content, _)| content);
-        content.is_some_and(|content| crc32fast::hash(content) == u32::from_le_bytes(**checksum))
-    });
-    Ok(sound.map_or(0, |_| number))
+    if found.is_empty() { Err(Damage::Empty) } else { Ok(found) }
 }
 
 /// Reads segments one after another, and notes the commits that are whole.
 struct Reader {
     file: File,
     prefix: Vec<u8>,
-    segment: Vec<u8>,
+    content: Vec<u8>,
     /// The last commit that is whole.
     found: u64,
     /// The commit that is being read.
@@ -166,14 +131,14 @@ struct Reader {
 impl Reader {
     fn new(file: File, manifest: &Manifest) -> Self {
         let prefix = tally::prefix(manifest);
-        Self { file, prefix, segment: Vec::new(), found: 0, open: None, batch_end: 0, at: 0 }
+        Self { file, prefix, content: Vec::new(), found: 0, open: None, batch_end: 0, at: 0 }
     }
 
-    /// Reads the segment of this number, which stands at `at`; whether to its end.
-    fn read(&mut self, number: u64, at: u64) -> io::Result<bool> {
-        let mut segment = std::mem::take(&mut self.segment);
-        fill(&self.file, &mut segment, at)?;
-        let mut rest = segment.get(HEADER_BYTES..).unwrap_or_default();
+    /// Reads a segment; whether to its end.
+    fn read(&mut self, &Segment { at, number, .. }: &Segment) -> io::Result<bool> {
+        let mut content = std::mem::take(&mut self.content);
+        segments::read(&self.file, at, &mut content)?;
+        let mut rest = content.get(HEADER_BYTES..).unwrap_or_default();
         let mut offset = HEADER_BYTES as u64;
         let mut is_whole = true;
         while offset + MESSAGE_HEADER_MAX <= SEGMENT_BYTES {
@@ -189,7 +154,7 @@ impl Reader {
             self.note(&message, number + offset);
         }
         self.at = at + offset;
-        self.segment = segment;
+        self.content = content;
         Ok(is_whole)
     }
 
@@ -197,7 +162,7 @@ impl Reader {
     fn note(&mut self, message: &Message<'_>, end: u64) {
         if message.kind == kind::BATCH {
             self.batch_end = message.body.first_chunk().map_or(0, |at| u64::from_le_bytes(*at));
-        } else if message.may_hold_tally() {
+        } else if may_hold_tally(message) {
             self.open = tally::number_in(message.body, &self.prefix).or(self.open);
         }
         if self.batch_end < end {
@@ -206,87 +171,23 @@ impl Reader {
     }
 }
 
-/// A message that is sound.
-struct Message<'a> {
-    kind: u8,
-    body: &'a [u8],
-    /// Its length with its header.
-    length: usize,
-}
-
-impl<'a> Message<'a> {
-    /// The message that `bytes` begins with, in the segment of this number; nothing if it is damaged, or was
-    /// written when the segment had another number.
-    fn first_in(bytes: &'a [u8], segment: u64) -> Option<Self> {
-        let (checksum, content) = bytes.split_first_chunk()?;
-        let (&kind, rest) = content.split_first()?;
-        let (length, rest) = number(rest)?;
-        let (of_segment, rest) = number(rest)?;
-        let (_page, rest) = number(rest)?;
-        let body = rest.get(..usize::try_from(length).ok()?)?;
-        let header = content.get(..content.len() - rest.len())?;
-        let mut hasher = crc32fast::Hasher::new();
-        hasher.update(body);
-        hasher.update(header);
-        let is_sound = !hasher.finalize() == u32::from_le_bytes(*checksum);
-        let length = checksum.len() + header.len() + body.len();
-        let is_message = (1..=kind::LAST).contains(&kind) && of_segment == segment;
-        (is_sound && is_message).then_some(Self { kind, body, length })
+/// Whether to look for the tally in it: searching all messages would take longer than reading them.
+fn may_hold_tally(message: &Message<'_>) -> bool {
+    match message.kind {
+        // A 0 is how the setting of a key begins, and its length follows.
+        kind::LINK => {
+            message.body.get(2..).is_some_and(|key| key.starts_with(tally::NAME.as_bytes()))
+        }
+        kind::NODE => message.body.len() < TALLY_BYTES_MAX,
+        _ => false,
     }
-
-    /// Whether to look for the tally in it: searching all messages would take longer than reading them.
-    fn may_hold_tally(&self) -> bool {
-        match self.kind {
-            // A 0 is how the setting of a key begins, and its length follows.
-            kind::LINK => {
-                self.body.get(2..).is_some_and(|key| key.starts_with(tally::NAME.as_bytes()))
-            }
-            kind::NODE => self.body.len() < TALLY_BYTES_MAX,
-            _ => false,
-        }
-    }
-}
-
-/// The number that `bytes` begins with, as sled writes those that are mostly small, and what follows it.
-fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
-    let (&first, rest) = bytes.split_first()?;
-    let first = u64::from(first);
-    match first {
-        0..=240 => Some((first, rest)),
-        241..=248 => {
-            let (&low, rest) = rest.split_first()?;
-            Some((240 + 256 * (first - 241) + u64::from(low), rest))
-        }
-        249 => {
-            let ([high, low], rest) = rest.split_first_chunk()?;
-            Some((2288 + 256 * u64::from(*high) + u64::from(*low), rest))
-        }
-        _ => {
-            let (digits, rest) = rest.split_at_checked(usize::try_from(first - 247).ok()?)?;
-            let number = digits.iter().rev().fold(0, |sum, digit| sum << 8 | u64::from(*digit));
-            Some((number, rest))
-        }
-    }
-}
-
-/// Reads the segment at `at`, which the end of the file may cut short.
-fn fill(file: &File, segment: &mut Vec<u8>, at: u64) -> io::Result<()> {
-    segment.resize(usize::try_from(SEGMENT_BYTES).map_err(io::Error::other)?, 0);
-    let mut length = 0;
-    while let Some(rest) = segment.get_mut(length..).filter(|rest| !rest.is_empty()) {
-        match file.read_at(rest, at + length as u64) {
-            Ok(0) => break,
-            Ok(read) => length += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    segment.truncate(length);
-    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::FileExt;
+
     use super::*;
     use crate::store::sled::tally::Tally;
 
@@ -338,6 +239,38 @@ mod tests {
     }
 
     #[test]
+    fn a_log_without_the_segment_that_sled_replays_from_is_lost() {
+        let (directory, manifest) = log();
+        let file = File::options().write(true).open(directory.path().join("db")).unwrap();
+        file.write_all_at(&vec![0; usize::try_from(SEGMENT_BYTES).unwrap()], 0).unwrap();
+        let lost = inspect(directory.path(), &manifest, COMMITS).unwrap().unwrap_err();
+        assert!(matches!(lost, Damage::Lost { found: 0, .. }), "{lost}");
+    }
+
+    #[test]
+    fn segments_are_replayed_as_far_as_they_hang_together() {
+        let log = |segments: &[(u64, u64)]| -> BTreeMap<u64, Segment> {
+            let segment = |(number, stable)| {
+                let (number, stable) = (number * SEGMENT_BYTES, stable * SEGMENT_BYTES + 1000);
+                (number, Segment { at: 0, number, stable })
+            };
+            segments.iter().copied().map(segment).collect()
+        };
+        for (segments, from, expected) in [
+            (&[(0, 0), (1, 0), (2, 1)][..], 0, 0..3),
+            (&[(0, 0), (3, 2), (4, 3)], 0, 0..5),
+            (&[(0, 0), (2, 1), (4, 2)], 0, 0..3),
+            (&[(0, 0), (2, 1)], 0, 0..0),
+            (&[(0, 0), (2, 1)], 2, 2..3),
+            (&[(0, 0), (2, 1)], 3, 3..3),
+        ] {
+            let range = replayed(&log(segments), from * SEGMENT_BYTES);
+            let range = range.start / SEGMENT_BYTES..range.end / SEGMENT_BYTES;
+            assert_eq!(range, expected, "{segments:?} from {from}");
+        }
+    }
+
+    #[test]
     fn a_damaged_header_is_no_end_of_the_log() {
         for at in [0, 4, 12, 19] {
             let (directory, manifest) = log();
@@ -367,22 +300,5 @@ mod tests {
         fs::write(file, bytes).unwrap();
         let damage = inspect(directory.path(), &manifest, COMMITS).unwrap();
         assert_eq!(damage, Err(Damage::Twice { at: SEGMENT_BYTES }));
-    }
-
-    #[test]
-    fn numbers_are_read_as_sled_writes_them() {
-        for (bytes, expected) in [
-            (&[0][..], 0),
-            (&[240], 240),
-            (&[241, 0], 240),
-            (&[248, 255], 2287),
-            (&[249, 0, 0], 2288),
-            (&[249, 255, 255], 67_823),
-            (&[250, 1, 2, 3], 0x03_02_01),
-            (&[255, 1, 0, 0, 0, 0, 0, 0, 2], 0x0200_0000_0000_0001),
-        ] {
-            assert_eq!(number(bytes), Some((expected, &[][..])), "{bytes:?}");
-            assert_eq!(number(&bytes[..bytes.len() - 1]), None, "{bytes:?}");
-        }
     }
 }

@@ -16,12 +16,11 @@ use super::keys::{Table, meta};
 use super::lease::Manifest;
 use super::log;
 use super::open::{OpenError, SledSettings};
+use super::segments::SEGMENT_BYTES;
+use super::snapshot;
 use super::tail;
 use super::tally::{self, Noted};
 use crate::store::codec::{self, SCHEMA_VERSION};
-
-/// The length below which sled never truncates its file while it runs: its first segment stays.
-pub(super) const SEGMENT_BYTES: u64 = 512 * 1024;
 
 /// What is wrong with a database whose instance is not the manifest's.
 const FOREIGN: &str = "it belongs to another manifest.json";
@@ -229,7 +228,7 @@ fn replay(settings: &SledSettings, directory: &Path, purpose: Purpose) -> Result
         StartFailure::Panic | StartFailure::Sled(::sled::Error::Corruption { .. })
     );
     // A sound snapshot is not what is wrong: without it, what is would be taken for the end of the log.
-    if !is_corrupt || bad.is_empty() || log::snapshot(directory).map_err(io)? != 0 {
+    if !is_corrupt || bad.is_empty() || snapshot::log_end(directory).map_err(io)? != 0 {
         return Err(failure.into_error(path));
     }
     let aside: Vec<_> =

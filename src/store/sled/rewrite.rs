@@ -15,7 +15,8 @@ use super::keys::Table;
 use super::lease::{Lease, Manifest, settled_length};
 use super::migrate;
 use super::open::{OpenError, SledSettings};
-use super::recover::{Purpose, SEGMENT_BYTES, recover};
+use super::recover::{Purpose, recover};
+use super::segments::SEGMENT_BYTES;
 use crate::store::codec::SCHEMA_VERSION;
 
 /// How many entries are copied between two tellings.

@@ -4,37 +4,51 @@
 //! the snapshot can do without; it never syncs the new name. If the power fails when segments are cleared on
 //! disk and the name is not, the log must do without that snapshot, and sled replays a log only on from the
 //! segment up to which the last header calls it stable. That one is usually the last but one, may be among
-//! the cleared, and without it sled goes back, without a word, to an older state or to none. So the end of the
-//! log is copied aside first, and put back at the next opening if this one did not get to a synced name.
+//! the cleared, and without it sled goes back, without a word, to an older state or to none. Where an earlier
+//! opening has cleared it, the log cannot do without the snapshot of that opening, which sled removes as soon
+//! as it has named the new one. So that snapshot and the end of the log are copied aside first, and put back at
+//! the next opening if this one did not get to a synced name.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{self, ErrorKind, Read, Seek, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 use super::lease::sync_directory;
-use super::log::{HEADER_BYTES, MASK};
-use super::recover::SEGMENT_BYTES;
+use super::segments::{self, SEGMENT_BYTES, Segment, segments};
+use super::snapshot;
 
-/// Where the copy is, and where it is made. Each segment stands behind its offset in the file.
+/// Where the copy is, and where it is made. First comes the length of the log's file; then the snapshot, behind its
+/// number and its length, which are 0 if there is none; then each segment behind its offset in the file.
 const COPY: &str = "tail";
 const COPY_NEW: &str = "tail.new";
 
-/// Copies the end of the log in `directory` aside. A log of a single segment has nothing to clear.
+/// Copies the snapshot and the end of the log in `directory` aside. A log of nothing but the segment that it is
+/// replayed from has nothing to clear.
 pub(super) fn keep(directory: &Path) -> io::Result<()> {
     let file = File::open(directory.join("db"))?;
-    let segments = segments(&file)?;
-    if segments.len() < 2 {
-        return Ok(());
-    }
+    // One with a bad header is none to sled.
+    let segments: Vec<Segment> = segments(&file)?.into_iter().flatten().collect();
     let stable = segments.iter().map(|segment| segment.stable).max().unwrap_or_default();
     let first = stable / SEGMENT_BYTES * SEGMENT_BYTES;
+    if segments.iter().all(|segment| segment.number == first) {
+        return Ok(());
+    }
     let new = directory.join(COPY_NEW);
-    let mut options = OpenOptions::new();
-    let mut copy = options.write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    let mut copy = create(&new)?;
+    let newest = snapshot::newest(directory)?;
+    let mut content = match newest {
+        Some(number) => fs::read(snapshot::path(directory, number))?,
+        None => Vec::new(),
+    };
+    for number in [file.metadata()?.len(), newest.unwrap_or_default(), content.len() as u64] {
+        copy.write_all(&number.to_le_bytes())?;
+    }
+    copy.write_all(&content)?;
     for segment in segments.iter().filter(|segment| segment.number >= first) {
+        segments::read(&file, segment.at, &mut content)?;
         copy.write_all(&segment.at.to_le_bytes())?;
-        copy.write_all(&content(&file, segment.at)?)?;
+        copy.write_all(&content)?;
     }
     copy.sync_all()?;
     fs::rename(new, directory.join(COPY))?;
@@ -48,25 +62,45 @@ pub(super) fn let_go(directory: &Path) -> io::Result<()> {
     remove(directory)
 }
 
-/// Puts the end of the log back as it was before an opening that broke off.
+/// Puts the snapshot and the end of the log back as they were before an opening that broke off.
 pub(super) fn put_back(directory: &Path) -> io::Result<()> {
     let mut copy = match File::open(directory.join(COPY)) {
         Ok(copy) => copy,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error),
     };
-    let file = OpenOptions::new().write(true).open(directory.join("db"))?;
-    let mut at = [0; size_of::<u64>()];
-    let mut left = copy.metadata()?.len();
-    while left > 0 {
-        copy.read_exact(&mut at)?;
-        let mut content = Vec::new();
-        let length = (&copy).take(SEGMENT_BYTES).read_to_end(&mut content)?;
-        file.write_all_at(&content, u64::from_le_bytes(at))?;
-        left = left.saturating_sub((at.len() + length) as u64);
+    let log_length = number(&mut copy)?;
+    let (newest, length) = (number(&mut copy)?, number(&mut copy)?);
+    let mut content = Vec::new();
+    (&copy).take(length).read_to_end(&mut content)?;
+    if !content.is_empty() {
+        let mut file = create(&snapshot::path(directory, newest))?;
+        file.write_all(&content)?;
+        file.sync_all()?;
+        sync_directory(directory)?;
     }
+    let file = OpenOptions::new().write(true).open(directory.join("db"))?;
+    let length = copy.metadata()?.len();
+    while copy.stream_position()? < length {
+        let at = number(&mut copy)?;
+        content.clear();
+        (&copy).take(SEGMENT_BYTES).read_to_end(&mut content)?;
+        file.write_all_at(&content, at)?;
+    }
+    file.set_len(log_length)?;
     file.sync_all()?;
     remove(directory)
+}
+
+fn create(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
+}
+
+/// The next number of the copy.
+fn number(copy: &mut File) -> io::Result<u64> {
+    let mut bytes = [0; size_of::<u64>()];
+    copy.read_exact(&mut bytes)?;
+    Ok(u64::from_le_bytes(bytes))
 }
 
 fn remove(directory: &Path) -> io::Result<()> {
@@ -77,52 +111,11 @@ fn remove(directory: &Path) -> io::Result<()> {
     }
 }
 
-/// A segment in use, by what its header says.
-struct Segment {
-    /// Where it stands in the file.
-    at: u64,
-    /// Its place in the log.
-    number: u64,
-    /// How far the log was stable when it was begun.
-    stable: u64,
-}
-
-/// Those that never were in use, or were cleared, have no number.
-fn segments(file: &File) -> io::Result<Vec<Segment>> {
-    let length = file.metadata()?.len();
-    let mut found = Vec::new();
-    let mut at = 0;
-    while at + HEADER_BYTES as u64 <= length {
-        let mut header = [0; HEADER_BYTES];
-        file.read_exact_at(&mut header, at)?;
-        // After a checksum, its number in the log and how far the log was stable.
-        let [_, _, _, _, numbers @ ..] = header;
-        let (number, stable) = numbers.split_at(size_of::<u64>());
-        let decode = |bytes: &[u8]| bytes.try_into().map(|it| u64::from_le_bytes(it) ^ MASK).ok();
-        if let (Some(number), Some(stable)) = (decode(number), decode(stable))
-            && header != [0; HEADER_BYTES]
-            && number.is_multiple_of(SEGMENT_BYTES)
-        {
-            // Negative before anything was stable: everything is replayed.
-            let stable = if stable > MASK { 0 } else { stable };
-            found.push(Segment { at, number, stable });
-        }
-        at += SEGMENT_BYTES;
-    }
-    Ok(found)
-}
-
-/// A segment; the last one in the file may be a part of one.
-fn content(mut file: &File, at: u64) -> io::Result<Vec<u8>> {
-    let mut content = Vec::new();
-    file.seek(SeekFrom::Start(at))?;
-    file.take(SEGMENT_BYTES).read_to_end(&mut content)?;
-    Ok(content)
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::lease::settled_length;
+    use super::super::segments::HEADER_BYTES;
+    use super::super::segments::tests::header;
     use super::*;
 
     const SEGMENT: usize = 512 * 1024;
@@ -133,8 +126,7 @@ mod tests {
         let mut log = vec![7; segments.len() * SEGMENT - 1000];
         for (index, (number, stable)) in segments.iter().enumerate() {
             let at = index * SEGMENT;
-            log[at + 4..at + 12].copy_from_slice(&((number * SEGMENT_BYTES) ^ MASK).to_le_bytes());
-            log[at + 12..at + 20].copy_from_slice(&(stable ^ MASK).to_le_bytes());
+            log[at..at + HEADER_BYTES].copy_from_slice(&header(number * SEGMENT_BYTES, *stable));
         }
         fs::write(directory.path().join("db"), &log).unwrap();
         (directory, log)
@@ -165,7 +157,7 @@ mod tests {
         let back = fs::read(directory.join("db")).unwrap();
         assert!(back[..SEGMENT] == log[..SEGMENT], "the last but one");
         assert!(back[SEGMENT..2 * SEGMENT].iter().all(|byte| *byte == 0), "an older one");
-        assert!(back[2 * SEGMENT..log.len()] == log[2 * SEGMENT..], "the last one");
+        assert!(back[2 * SEGMENT..] == log[2 * SEGMENT..], "the last one, and no longer");
         assert_eq!(names(directory), ["db"]);
         clear(directory, 0);
         put_back(directory).unwrap();
@@ -183,9 +175,9 @@ mod tests {
         assert!(is_cleared(directory));
     }
 
-    /// The last of many values of a key, as sled finds it after an opening that cleared segments and broke
-    /// off before the snapshot's name was on disk.
-    fn value_after(broken_off: fn(&Path)) -> Option<u8> {
+    /// The last of many values of a key, of which one comes after each of `openings`, as sled finds it after one
+    /// more opening that cleared segments and broke off before the snapshot's name was on disk.
+    fn value_after(openings: usize, broken_off: fn(&Path)) -> Option<u8> {
         let directory = tempfile::tempdir().unwrap();
         let directory = directory.path();
         let open = || {
@@ -198,6 +190,9 @@ mod tests {
             db.insert("key", vec![number; 5 * 1024]).unwrap();
         }
         drop(db);
+        for _ in 0..openings {
+            open().insert("key", vec![u8::MAX; 5 * 1024]).unwrap();
+        }
         keep(directory).unwrap();
         drop(open());
         for name in names(directory).iter().filter(|it| it.as_encoded_bytes().starts_with(b"snap"))
@@ -211,8 +206,12 @@ mod tests {
 
     #[test]
     fn sled_replays_to_the_end_only_if_what_it_cleared_is_put_back() {
-        assert_eq!(value_after(|directory| put_back(directory).unwrap()), Some(u8::MAX));
-        assert_ne!(value_after(|_| {}), Some(u8::MAX), "sled does without: this module can go");
+        for openings in 0..4 {
+            let last = Some(u8::MAX);
+            assert_eq!(value_after(openings, |it| put_back(it).unwrap()), last, "{openings}");
+            let without = value_after(openings, |_| {});
+            assert_ne!(without, last, "{openings}: sled does without: this module can go");
+        }
     }
 
     #[test]

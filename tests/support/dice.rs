@@ -1,14 +1,16 @@
-//! Chance that can be repeated: everything drawn follows from one seed (`SplitMix64`).
+//! Chance that can be repeated: everything drawn follows from one seed.
 
 use std::hash::{BuildHasher, RandomState};
 
+use keystile::random::{self, SeededRandom};
+
 /// Draws from a seed.
-pub struct Dice(u64);
+pub struct Dice(SeededRandom);
 
 impl Dice {
     /// The same seed draws the same.
     pub const fn new(seed: u64) -> Self {
-        Self(seed)
+        Self(SeededRandom::new(seed))
     }
 
     /// From the seed in `KEYSTILE_TEST_SEED`, else from a fresh one. Says which: it is shown when a test fails.
@@ -19,16 +21,12 @@ impl Dice {
             |text| text.parse().expect("KEYSTILE_TEST_SEED is a number"),
         );
         println!("KEYSTILE_TEST_SEED={seed}");
-        Self(seed)
+        Self::new(seed)
     }
 
     /// Any number.
-    pub const fn draw(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
+    pub fn draw(&mut self) -> u64 {
+        u64::from_le_bytes(random::bytes(&self.0).unwrap())
     }
 
     /// A number below `limit`, which is not zero.
@@ -47,7 +45,7 @@ impl Dice {
     }
 
     /// Dice of their own for another thread.
-    pub const fn fork(&mut self) -> Self {
-        Self(self.draw())
+    pub fn fork(&mut self) -> Self {
+        Self::new(self.draw())
     }
 }
