@@ -8,9 +8,11 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use keystile::auth::authenticate::AuthenticateError;
 use keystile::auth::login::{Credentials, LoginError};
+use keystile::auth::model::attempts::{Account, AccountLimits};
 use keystile::auth::model::id::UserId;
 use keystile::auth::model::scope::RoleScopes;
 use keystile::auth::model::username::{NamePolicy, Username};
@@ -37,7 +39,7 @@ use crate::fixture::{AnyStore, GRACE, IDLE, behind_its_back, settings};
 const ISSUER: &str = "http://127.0.0.1:8000";
 
 /// Every schema there has been, this release's last.
-const SCHEMAS: [u32; 2] = [1, 2];
+const SCHEMAS: [u32; 3] = [1, 2, 3];
 
 fn data() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/store/data")
@@ -199,6 +201,26 @@ async fn the_passwords_of_an_older_release_are_right() {
         }
         store.close().await;
     }
+}
+
+#[tokio::test]
+async fn failures_that_an_older_release_has_counted_count() {
+    let (directory, answers) = written_by(3);
+    let store = open(&directory);
+    for user in all(&answers, "users") {
+        let account = Account::User(text(user, "id").parse().unwrap());
+        let limits = AccountLimits {
+            free_failures: 5,
+            first_delay: Duration::from_secs(1),
+            max_delay: Duration::from_secs(1),
+            lock_after: 3,
+            known_for: Duration::from_secs(1),
+        };
+        let has_failed = all(&answers, "failed_at").contains(&user["username"]);
+        let is_locked = store.attempts(account).await.unwrap().is_locked(&limits);
+        assert_eq!(is_locked, has_failed, "{user}");
+    }
+    store.close().await;
 }
 
 #[tokio::test]
