@@ -156,7 +156,7 @@ fn sweep_table(swept: &Swept) -> Table {
     let Sweep { from, to, records } = swept.sweep;
     let took = to.saturating_sub(from);
     let about = format!(
-        "{CHECKS_PER_SEC} bearer checks of random sessions and {REFRESHES_PER_SEC} refreshes of others a second, \
+        "{CHECKS_PER_SEC} bearer checks of random sessions and up to {REFRESHES_PER_SEC} refreshes of others a second, \
          at a steady pace, before the sweep of the expired half and during it. A request that was due while the \
          one before it was not answered counts from when it was due. The sweep went through {records} sessions in \
          {}: {} a second.",
