@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
+use crate::auth::model::attempts::AccountLimits;
 use crate::auth::model::username::NamePolicy;
 use crate::auth::policy::{Policy, RESERVED_NAMES, Registration};
 use crate::config::{self, Config};
@@ -11,6 +12,7 @@ use crate::http::Features;
 use crate::password::policy::{BreachedList, PasswordPolicy};
 use crate::password::settings::{HashSettings, default_workers};
 use crate::store::sled::{Durability, SledSettings};
+use crate::throttle::ThrottleSettings;
 use crate::token::TokenSettings;
 
 /// How many hashes wait for each worker before the next one is told to come back.
@@ -83,6 +85,23 @@ pub(super) fn passwords(config: &Config) -> anyhow::Result<PasswordPolicy> {
             .with_context(|| format!("passwords.breached_file: cannot read {}", file.display()))
     });
     Ok(PasswordPolicy::new(usize::try_from(passwords.min_length)?, breached.transpose()?))
+}
+
+/// How often passwords may be wrong; none if that is all the same.
+pub(super) fn throttle(config: &Config) -> Option<ThrottleSettings> {
+    let throttle = &config.throttle;
+    throttle.enabled.then_some(ThrottleSettings {
+        account: AccountLimits {
+            free_failures: throttle.free_failures,
+            first_delay: throttle.first_delay,
+            max_delay: throttle.max_delay,
+            lock_after: throttle.lock_after,
+            known_for: throttle.known_for,
+        },
+        source_failures_per_minute: throttle.source_failures_per_minute,
+        failures_per_second: throttle.failures_per_second,
+        registrations_per_hour: throttle.registrations_per_hour,
+    })
 }
 
 /// The rules of the domain.

@@ -11,6 +11,7 @@ use crate::password::policy::PolicyError;
 use crate::password::{HashError, Password};
 use crate::random::RandomError;
 use crate::store::StoreError;
+use crate::throttle::Later;
 
 /// What a new user is made of, as submitted.
 pub struct NewAccount {
@@ -45,6 +46,9 @@ pub enum RegisterError {
     /// The password breaks a rule.
     #[error(transparent)]
     Password(#[from] PolicyError),
+    /// Too many registrations from one source.
+    #[error(transparent)]
+    Later(#[from] Later),
     /// The name is taken.
     #[error("this username is taken")]
     Taken,
@@ -79,6 +83,9 @@ impl Auth {
         let checked = self.check_account(account)?;
         if self.parts.policy.reserved_names.contains(checked.username.as_str()) {
             return Err(RegisterError::Reserved);
+        }
+        if let Some(throttle) = &self.parts.throttle {
+            throttle.registration(origin.source())?;
         }
         let user = self.make_user(checked).await?;
         let created = self.event(Event::UserCreated, Actor::Anonymous, (user.id, None), origin)?;

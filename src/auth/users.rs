@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use super::account::{ProfileChange, ProfileError};
-use super::model::audit::{AuditEvent, Event};
+use super::model::audit::{Actor, AuditEvent, Event};
 use super::model::id::UserId;
 use super::model::scope::known;
 use super::model::session::Session;
 use super::model::user::{Expect, SessionsAfter, Standing, User, UserChange, UserUpdate};
 use super::model::username::Username;
-use super::policy::Acting;
+use super::policy::{Acting, Operator};
 use super::register::{NewAccount, RegisterError};
 use super::{Auth, Fault, Forbidden, Origin, faults};
 use crate::password::policy::PolicyError;
@@ -220,6 +220,19 @@ impl Auth {
         acting.may_govern(&target, &self.parts.policy.role_scopes)?;
         let deleted = self.event(Event::UserDeleted, acting.actor(), (id, None), origin)?;
         Ok(self.store().delete_user(id, judged(acting, &target), vec![deleted]).await?)
+    }
+
+    /// Lifts the lock and every wait that wrong passwords have brought upon the user of this name.
+    ///
+    /// # Errors
+    /// `NotFound` for a name that nobody has.
+    pub async fn unlock_user(&self, operator: &Operator, name: &str) -> Result<User, UsersError> {
+        let user = self.find_user_by_name(Acting::Operator(operator), name).await?;
+        let origin = Origin::default();
+        let unlocked =
+            self.event(Event::AccountUnlocked, Actor::Operator, (user.id, None), &origin)?;
+        self.store().throttle_unlock(user.id, vec![unlocked]).await?;
+        Ok(user)
     }
 
     /// The live sessions of a user, oldest first.

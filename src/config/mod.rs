@@ -16,6 +16,7 @@ pub mod server;
 pub mod sessions;
 pub mod sources;
 pub mod storage;
+pub mod throttle;
 pub mod tokens;
 pub mod users;
 mod values;
@@ -29,6 +30,7 @@ use self::server::Server;
 use self::sessions::Sessions;
 use self::sources::Sources;
 use self::storage::Storage;
+use self::throttle::Throttle;
 use self::tokens::Tokens;
 use self::users::Users;
 use self::values::Values;
@@ -50,6 +52,8 @@ pub struct Config {
     pub users: Users,
     /// How passwords are hashed and what they must be like.
     pub passwords: Passwords,
+    /// How often passwords may be wrong.
+    pub throttle: Throttle,
     /// What each role may do.
     pub roles: Roles,
     /// The sample endpoints.
@@ -115,6 +119,7 @@ impl Config {
             sessions: Sessions::read(&values)?,
             users: Users::read(&values)?,
             passwords: Passwords::read(&values)?,
+            throttle: Throttle::read(&values)?,
             roles: Roles::read(&values)?,
             samples: Samples::read(&values)?,
             log: Log::read(&values)?,

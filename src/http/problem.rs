@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
+use std::time::Duration;
 
 use poem::Response;
 use poem::error::ResponseError;
@@ -124,6 +125,9 @@ codes! {
     InvalidValue = UNPROCESSABLE_ENTITY, "invalid_value", "Invalid value", "A value is not valid.";
     /// The new password breaks the policy; the detail names the rule.
     WeakPassword = UNPROCESSABLE_ENTITY, "weak_password", "Weak password", "The password is too weak.";
+    /// Too many attempts, at this account or from this source or altogether: which of them stays here.
+    TooManyAttempts = TOO_MANY_REQUESTS, "too_many_attempts", "Too many attempts",
+        "Too many attempts; try again later.";
     /// The header section is larger than this server reads.
     HeadersTooLarge = REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", "Headers too large",
         "The header section is too large.";
@@ -147,7 +151,7 @@ impl Code {
             (Self::NotAuthenticated, _) => "invalid_request",
             (_, 401) => "invalid_token",
             (_, 403) => "insufficient_scope",
-            (_, 503) => "temporarily_unavailable",
+            (_, 429 | 503) => "temporarily_unavailable",
             (_, 500) => "server_error",
             _ => "invalid_request",
         }
@@ -205,6 +209,14 @@ impl Problem {
     #[must_use]
     pub fn unavailable(secs: u32) -> Self {
         Self { retry_after_secs: Some(secs), ..Self::from(Code::Unavailable) }
+    }
+
+    /// Too many attempts; try again after `wait`.
+    #[must_use]
+    pub fn later(wait: Duration) -> Self {
+        let secs = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0));
+        let secs = u32::try_from(secs).unwrap_or(u32::MAX);
+        Self { retry_after_secs: Some(secs), ..Self::from(Code::TooManyAttempts) }
     }
 
     /// The same refusal with another status than the code's own.
@@ -291,7 +303,7 @@ impl Problem {
     }
 
     fn retry_after_secs(&self) -> Option<u32> {
-        let waits = self.code == Code::Unavailable;
+        let waits = matches!(self.code, Code::Unavailable | Code::TooManyAttempts);
         waits.then(|| self.retry_after_secs.unwrap_or(1).max(1))
     }
 }

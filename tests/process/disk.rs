@@ -91,7 +91,8 @@ fn register_until_refused(server: &Server) -> (Vec<String>, Answer) {
 fn write_config(workplace: &Workplace, disk: &Path) {
     let path = disk.join("data");
     let path = path.display();
-    workplace.write("config.toml", &format!("[storage]\npath = '{path}'\nmin_free_mib = 0\n"));
+    let storage = format!("[storage]\npath = '{path}'\nmin_free_mib = 0\n");
+    workplace.write("config.toml", &(storage + "[throttle]\nenabled = false\n"));
 }
 
 #[test]
