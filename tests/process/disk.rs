@@ -180,6 +180,6 @@ fn an_upgrade_needs_room_for_its_dump_too_and_leaves_the_disk_as_it_was_without(
     fs::remove_file(filler).unwrap();
     let listed = workplace.run(&["users", "list"]);
     assert!(listed.output().contains("alice"), "{listed:?}");
-    assert!(listed.stderr.contains("before-schema-2.jsonl"), "{listed:?}");
+    assert!(listed.stderr.contains("before-schema-3.jsonl"), "{listed:?}");
     assert!(listed.stderr.contains("holds password hashes, and may be deleted"), "{listed:?}");
 }

@@ -335,7 +335,10 @@ impl Store for SledStore {
     }
 
     async fn throttle_key(&self, fresh: [u8; 32]) -> Result<[u8; 32]> {
-        self.change(move |staged| attempts::name_key(staged, fresh)).await
+        match read::name_key(&*self.database()?)? {
+            Some(stored) => Ok(stored),
+            None => self.change(move |staged| attempts::name_key(staged, fresh)).await,
+        }
     }
 
     async fn signing_keys(&self) -> Result<SigningKeys> {
