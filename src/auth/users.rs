@@ -151,8 +151,8 @@ impl Auth {
     /// Makes a user; reserved names may be given this way.
     ///
     /// # Errors
-    /// `Forbidden` without the scope `users:write`, or for a role that is not the caller's to give;
-    /// `Conflict` when the caller's authority changed meanwhile.
+    /// `Forbidden` without the scope `users:write`, or for a role that is not the caller's to give, a default
+    /// one included; `Conflict` when the caller's authority changed meanwhile.
     pub async fn add_user(
         &self,
         acting: Acting<'_>,
@@ -160,14 +160,14 @@ impl Auth {
         origin: &Origin,
     ) -> Result<User, UsersError> {
         acting.require(known::USERS_WRITE)?;
-        if let Some(roles) = &new_user.roles {
-            self.check_roles(roles)?;
-            acting.may_grant(roles, &self.parts.policy)?;
-        }
+        // What nobody named is given all the same: only open registration makes the default roles free.
+        let roles = new_user.roles.unwrap_or_else(|| self.parts.policy.default_roles.clone());
+        self.check_roles(&roles)?;
+        acting.may_grant(&roles, &self.parts.policy)?;
         let checked = self.check_account(new_user.account)?;
         let mut user = self.make_user(checked).await?;
         user.disabled = new_user.disabled;
-        user.roles = new_user.roles.unwrap_or(user.roles);
+        user.roles = roles;
         let created = self.event(Event::UserCreated, acting.actor(), (user.id, None), origin)?;
         match self.store().create_user(user.clone(), standing(acting), vec![created]).await {
             Ok(()) => Ok(user),

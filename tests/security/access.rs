@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use keystile::auth::model::user::User;
+use keystile::auth::policy::Registration;
 use serde_json::json;
 
 use crate::harness::access::{Needs, Operation, operations};
-use crate::harness::{Answer, Pair, TestServer};
+use crate::harness::{Answer, PASSWORD, Pair, TestServer, roles};
 
 /// Names nothing.
 const NOBODY: &str = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
@@ -123,6 +124,35 @@ async fn az_09_what_is_whose_is_as_the_table_says() {
         tried += 1;
     }
     assert_eq!(tried, 9);
+}
+
+/// Where registration is closed, the default roles are nobody's by right.
+#[tokio::test]
+async fn az_05_default_roles_are_given_as_if_they_were_named() {
+    for registration in [Registration::Closed, Registration::Open] {
+        let server = TestServer::with(|settings| {
+            settings.policy.registration = registration;
+            settings.policy.default_roles = roles(&["gateway"]);
+        })
+        .await;
+        let manager = server.user_with("manager", &["manager"]).await;
+        let root = server.user_with("root", &["admin"]).await;
+        for (index, named) in [None, Some(["gateway"])].iter().enumerate() {
+            let name = format!("gate-{index}");
+            let mut body = json!({ "username": name, "password": PASSWORD });
+            if let Some(named) = named {
+                body["roles"] = json!(named);
+            }
+            let answer = server.post("/users").bearer(&manager.access).json(&body).await;
+            match registration {
+                Registration::Closed => drop(answer.refused(403, "forbidden")),
+                Registration::Open => drop(answer.ok(201)),
+            }
+        }
+        let body = json!({ "username": "gate", "password": PASSWORD });
+        let added = server.post("/users").bearer(&root.access).json(&body).await.ok(201);
+        assert_eq!(added["roles"], json!(["gateway"]));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
