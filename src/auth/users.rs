@@ -251,7 +251,8 @@ impl Auth {
     /// Ends all sessions of a user.
     ///
     /// # Errors
-    /// `Forbidden` without the scope `users:write`, or when the caller's authority changed meanwhile.
+    /// As [`Auth::remove_user`], but for the last administrator: to be logged out again and again is to be kept
+    /// from acting.
     pub async fn end_user_sessions(
         &self,
         acting: Acting<'_>,
@@ -259,18 +260,16 @@ impl Auth {
         origin: &Origin,
     ) -> Result<(), UsersError> {
         acting.require(known::USERS_WRITE)?;
+        let target = self.store().user(id).await?.ok_or(UsersError::NotFound)?;
+        acting.may_govern(&target, &self.parts.policy.role_scopes)?;
         let update = UserUpdate {
             change: UserChange::default(),
-            expect: Expect { actor: standing(acting), ..Expect::default() },
+            expect: judged(acting, &target),
             sessions: SessionsAfter::EndAll,
         };
         let ended = self.event(Event::SessionsEnded, acting.actor(), (id, None), origin)?;
-        match self.store().update_user(id, update, vec![ended]).await {
-            Ok(_) => Ok(()),
-            // Nothing of the target was judged, so it is the caller who has changed.
-            Err(StoreError::Conflict) => Err(Forbidden::Authority.into()),
-            Err(other) => Err(other.into()),
-        }
+        self.store().update_user(id, update, vec![ended]).await?;
+        Ok(())
     }
 
     /// What a refused creation means: there are two reasons, and a taken name explains itself.
