@@ -123,6 +123,33 @@ fn a144_nobody_becomes_an_administrator_over_the_network() {
     assert_no_administrator(&Server::start(fresh.command(&arguments)), "restored");
 }
 
+/// Neither by its name nor by what it may do is a role an administrator's and every stranger's at once.
+#[test]
+fn bo_03_no_configuration_makes_every_stranger_an_administrator() {
+    let workplace = Workplace::new();
+    for (roles, key) in [
+        ("default = ['admin']", "roles.default"),
+        ("default = ['user', 'admin']", "roles.default"),
+        ("default = ['user', 'x']\nscopes.x = ['*']", "roles.default"),
+        ("default = ['x']\nscopes.x = ['me', 'users:write']", "roles.default"),
+        ("scopes.user = ['*']", "roles.scopes.user"),
+        ("scopes.user = ['users:write']", "roles.scopes.user"),
+    ] {
+        for (registration, is_refused) in
+            [("", true), ("registration = 'open'", true), ("registration = 'closed'", false)]
+        {
+            let text = format!("[users]\n{registration}\n[roles]\n{roles}\n");
+            workplace.write("config.toml", &text);
+            let ended = workplace.run(&["config", "check"]);
+            if is_refused {
+                assert!(ended.complaint().contains(key), "{text}: {}", ended.complaint());
+            } else {
+                ended.output();
+            }
+        }
+    }
+}
+
 fn assert_no_administrator(server: &Server, prefix: &str) {
     let client = server.client();
     let name = |index: u32| format!("{prefix}-{index}@example.com");
