@@ -186,3 +186,27 @@ async fn az_05_of_administrators_who_remove_each_other_one_is_left() {
     let users = server.store.users(String::new(), None, 100).await.unwrap();
     assert!(users.items.iter().any(User::is_active_admin), "nobody is left");
 }
+
+/// The law of every answer is in `tests/api/harness/laws.rs`; here is every operation that hands one out.
+#[tokio::test]
+async fn at_17_an_answer_with_a_token_is_kept_by_no_cache() {
+    let server = TestServer::start().await;
+    let pair = server.user("ann").await;
+    let blog = json!({ "email": "ann@x", "password": PASSWORD });
+    let form = [("username", "ann"), ("password", PASSWORD)];
+    let signup = json!({ "fullname": "Ann", "email": "ann@x", "password": PASSWORD });
+    for call in [
+        server.post("/token").form(&form),
+        server.post("/authenticate").form(&form),
+        server.post("/auth/token").form(&form),
+        server.refresh(&pair.refresh),
+        server.post("/user/signup").json(&signup),
+        server.post("/user/login").json(&blog),
+        server.get("/items/").bearer(&pair.access),
+    ] {
+        let answer = call.await;
+        answer.ok(200);
+        assert_eq!(answer.header("cache-control"), Some("no-store"), "{}", answer.what);
+        assert_eq!(answer.header("pragma"), Some("no-cache"), "{}", answer.what);
+    }
+}
