@@ -18,7 +18,9 @@ const NOBODY: u32 = 65534;
 /// A server of an unprivileged user with a secret in its environment, started in a directory that is theirs.
 fn unprivileged(workplace: &Workplace) -> Server {
     let binary = workplace.path("keystile");
-    fs::copy(env!("CARGO_BIN_EXE_keystile"), &binary).unwrap();
+    // Not by this process: a child that another test forks meanwhile would hold the file open for writing.
+    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_keystile")).arg(&binary).status();
+    assert!(copied.unwrap().success());
     let directory = binary.parent().unwrap();
     let mut command = Command::new(&binary);
     clean(&mut command, directory);
