@@ -210,3 +210,58 @@ async fn at_17_an_answer_with_a_token_is_kept_by_no_cache() {
         assert_eq!(answer.header("pragma"), Some("no-cache"), "{}", answer.what);
     }
 }
+
+#[tokio::test]
+async fn at_16_a030_a_token_in_the_header_is_nowhere_else() {
+    let server = TestServer::start().await;
+    let pair = server.user_with("ann", &["admin"]).await;
+    let access = pair.access.as_str();
+    for place in ["access_token=x", "a=1&access%5Ftoken=x", "access_token", "=&access_token=&%"] {
+        for path in ["/users/me", "/users", "/verify", "/items/", "/"] {
+            let answer = server.get(&format!("{path}?{place}")).bearer(access).await;
+            answer.refused(400, "ambiguous_credentials");
+            let challenge = answer.header("www-authenticate").unwrap();
+            assert!(challenge.contains("error=\"invalid_request\""), "{challenge}");
+        }
+        for path in ["/refresh", "/logout", "/revoke", "/introspect"] {
+            for media in
+                ["application/x-www-form-urlencoded", "Application/X-WWW-Form-UrlEncoded ;x=y"]
+            {
+                let token = if path == "/refresh" { &pair.refresh } else { access };
+                let answer = server.post(path).bearer(token).body(media, place).await;
+                answer.refused(400, "ambiguous_credentials");
+            }
+        }
+    }
+    assert!(server.accepts(access).await);
+    server.refresh(&pair.refresh).await.pair();
+}
+
+/// What only looks like a token elsewhere, and a token elsewhere alone, which is nobody's.
+#[tokio::test]
+async fn at_16_a030_other_parameters_beside_the_header_are_none() {
+    let server = TestServer::start().await;
+    let pair = server.user_with("ann", &["admin"]).await;
+    let (access, refresh) = (pair.access.as_str(), pair.refresh.as_str());
+    for query in ["token=x", "Access_Token=x", "access_token2=x", "x=access_token"] {
+        server.get(&format!("/users/me?{query}")).bearer(access).await.ok(200);
+    }
+    let alone = || server.get(&format!("/users/me?access_token={access}"));
+    for call in [alone(), alone().header("authorization", "Basic Og==")] {
+        let answer = call.await;
+        answer.refused(401, "not_authenticated");
+        assert!(!answer.header("www-authenticate").unwrap().contains("error"));
+    }
+    let form = [("access_token", access)];
+    server.post("/logout").form(&form).await.refused(401, "not_authenticated");
+    let form = [("token", access), ("x", "access_token")];
+    server.post("/introspect").bearer(access).form(&form).await.ok(200);
+    server
+        .patch("/users/me")
+        .bearer(access)
+        .json(&json!({ "full_name": "access_token=x" }))
+        .await
+        .ok(200);
+    server.post("/revoke").bearer(access).form(&[("token", refresh)]).await.ok(200);
+    assert!(!server.accepts(access).await);
+}
