@@ -152,6 +152,40 @@ fn bo_03_no_configuration_makes_every_stranger_an_administrator() {
     }
 }
 
+/// What the service is called, wherever the configuration says it, is the first guess.
+#[test]
+fn pw_09_no_name_of_the_service_is_a_password() {
+    let workplace = Workplace::new();
+    let config = "[server]\npublic_url = 'https://login.acme.example'\n\
+                  [tokens]\nissuer = 'https://ID.acme.example:444/realm'\naudience = 'acme-readers'\n";
+    workplace.write("config.toml", config);
+    let server = workplace.serve();
+    let client = server.client();
+    client.register("ann", PASSWORD);
+    let pair = client.login("ann", PASSWORD);
+    for (index, name) in [
+        "keystile",
+        "KeyStile",
+        "login.acme.example",
+        "id.acme.example",
+        "https://id.acme.example:444/realm",
+        "Acme-Readers",
+    ]
+    .iter()
+    .enumerate()
+    {
+        let account = json!({ "username": format!("user-{index}"), "password": name });
+        let refused = client.post("/auth/").json(&account).expect(422);
+        assert_eq!(refused["code"], "weak_password", "{name}");
+        assert!(refused["detail"].as_str().unwrap().contains("name of this service"), "{name}");
+        let change = json!({ "current_password": PASSWORD, "new_password": name });
+        client.post("/users/me/password").bearer(&pair.access).json(&change).expect(422);
+        let more = json!({ "username": format!("user-{index}"), "password": format!("{name} 2") });
+        client.post("/auth/").json(&more).expect(201);
+    }
+    client.login("ann", PASSWORD);
+}
+
 fn assert_no_administrator(server: &Server, prefix: &str) {
     let client = server.client();
     let name = |index: u32| format!("{prefix}-{index}@example.com");
