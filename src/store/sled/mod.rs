@@ -29,15 +29,18 @@ mod server;
 mod sessions;
 mod snapshot;
 mod staged;
+mod stopwatch;
+#[cfg(test)]
+mod stuck;
 mod sweep;
 mod tail;
 mod tally;
 mod users;
 mod writer;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
@@ -67,6 +70,8 @@ use crate::clock::Timestamp;
 
 /// How long a caller waits for a step before its outcome is unknown.
 const DEADLINE: Duration = Duration::from_secs(10);
+/// How long the end may take, in which sled waits for its disk.
+const END_MAX: Duration = Duration::from_secs(10);
 
 /// The store in a data directory of this machine.
 pub struct SledStore {
@@ -74,6 +79,7 @@ pub struct SledStore {
     queue: mpsc::Sender<Command>,
     /// Whether the store has failed; closed once everything is released.
     failed: watch::Receiver<bool>,
+    failure: Weak<watch::Sender<bool>>,
     writer: Option<JoinHandle<()>>,
     is_first_start: bool,
 }
@@ -102,7 +108,7 @@ impl SledStore {
         is_first_start: bool,
     ) -> std::result::Result<Self, OpenError> {
         let database = Arc::new(database);
-        let failed = database.watch();
+        let (failed, failure) = (database.watch(), database.failure());
         let (queue, commands) = mpsc::channel(QUEUE_MAX);
         let room = Room::new(settings.path.clone(), settings.min_free_bytes);
         let journals = Journals::default();
@@ -112,7 +118,7 @@ impl SledStore {
             .spawn(|| writer.run())
             .map_err(|error| OpenError::io(&settings.path, error))?;
         let database = ArcSwapOption::new(Some(database));
-        Ok(Self { database, queue, failed, writer: Some(writer), is_first_start })
+        Ok(Self { database, queue, failed, failure, writer: Some(writer), is_first_start })
     }
 
     /// Whether the data directory was new.
@@ -167,9 +173,11 @@ impl SledStore {
 impl Drop for SledStore {
     fn drop(&mut self) {
         self.database.store(None);
-        // With the last sender gone, the writer does what is queued and ends.
+        // With the last sender gone, the writer does what is queued and ends; that of a store that has failed
+        // may never.
         self.queue = mpsc::channel(1).0;
         if let Some(writer) = self.writer.take()
+            && !*self.failed.borrow()
             && writer.join().is_err()
         {
             tracing::error!("the store's writer panicked");
@@ -356,6 +364,7 @@ impl Store for SledStore {
     }
 
     async fn heartbeat(&self, mark: Timestamp) -> Result<()> {
+        self.database()?.fail_if_stuck(Instant::now());
         self.change(move |staged| server::heartbeat(staged, mark)).await
     }
 
@@ -387,14 +396,26 @@ impl Store for SledStore {
     }
 
     async fn close(&self) {
-        drop(self.queue.send(Command::Close).await);
-        let database = self.database.swap(None);
-        // Letting go of sled waits for the disk.
-        let released = tokio::task::spawn_blocking(move || drop(database)).await;
-        if released.is_err() {
-            tracing::error!("the store could not be let go of");
+        let closed = async {
+            drop(self.queue.send(Command::Close).await);
+            release(self.database.swap(None));
+            let mut failed = self.failed.clone();
+            while failed.changed().await.is_ok() {}
+        };
+        if tokio::time::timeout(END_MAX, closed).await.is_err() {
+            tracing::error!("the store did not close in time");
+            if let Some(failure) = self.failure.upgrade() {
+                failure.send_replace(true);
+            }
         }
-        let mut failed = self.failed.clone();
-        while failed.changed().await.is_ok() {}
+    }
+}
+
+/// Lets go of sled, which waits for the disk: on a thread that nobody has to wait for.
+fn release(database: Option<Arc<Database>>) {
+    let released =
+        std::thread::Builder::new().name("store-end".to_owned()).spawn(move || drop(database));
+    if let Err(error) = released {
+        tracing::error!(%error, "the store was let go of without a thread of its own");
     }
 }
