@@ -10,6 +10,7 @@ mod attempts;
 mod check;
 mod database;
 mod directory;
+mod ending;
 mod export;
 mod filed;
 mod import;
@@ -70,9 +71,6 @@ use crate::clock::Timestamp;
 
 /// How long a caller waits for a step before its outcome is unknown.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// How long the end may take, in which sled waits for its disk.
-const END_MAX: Duration = Duration::from_secs(10);
-
 /// The store in a data directory of this machine.
 pub struct SledStore {
     database: ArcSwapOption<Database>,
@@ -167,21 +165,6 @@ impl SledStore {
         let database = self.database()?;
         let outcome = tokio::task::spawn_blocking(move || read(&database)).await;
         outcome.unwrap_or(Err(StoreError::Unavailable))
-    }
-}
-
-impl Drop for SledStore {
-    fn drop(&mut self) {
-        self.database.store(None);
-        // With the last sender gone, the writer does what is queued and ends; that of a store that has failed
-        // may never.
-        self.queue = mpsc::channel(1).0;
-        if let Some(writer) = self.writer.take()
-            && !*self.failed.borrow()
-            && writer.join().is_err()
-        {
-            tracing::error!("the store's writer panicked");
-        }
     }
 }
 
@@ -396,26 +379,6 @@ impl Store for SledStore {
     }
 
     async fn close(&self) {
-        let closed = async {
-            drop(self.queue.send(Command::Close).await);
-            release(self.database.swap(None));
-            let mut failed = self.failed.clone();
-            while failed.changed().await.is_ok() {}
-        };
-        if tokio::time::timeout(END_MAX, closed).await.is_err() {
-            tracing::error!("the store did not close in time");
-            if let Some(failure) = self.failure.upgrade() {
-                failure.send_replace(true);
-            }
-        }
-    }
-}
-
-/// Lets go of sled, which waits for the disk: on a thread that nobody has to wait for.
-fn release(database: Option<Arc<Database>>) {
-    let released =
-        std::thread::Builder::new().name("store-end".to_owned()).spawn(move || drop(database));
-    if let Err(error) = released {
-        tracing::error!(%error, "the store was let go of without a thread of its own");
+        self.end().await;
     }
 }
