@@ -38,7 +38,7 @@ const ROOMS: [(&str, &[&str]); 15] = [
 const MODEL: &str = "auth::model";
 
 /// The crates that are named under one path only.
-const OWNERS: [(&str, &str); 12] = [
+const OWNERS: [(&str, &str); 13] = [
     ("poem::", "src/http/"),
     ("poem_openapi::", "src/http/"),
     ("sled::", "src/store/sled/"),
@@ -47,6 +47,7 @@ const OWNERS: [(&str, &str); 12] = [
     ("argon2::", "src/password/"),
     ("bcrypt::", "src/password/"),
     ("governor::", "src/throttle"),
+    ("unicode_security::", "src/auth/model/"),
     ("figment::", "src/config/"),
     ("clap::", "src/cli/"),
     ("tracing_subscriber::", "src/telemetry.rs"),

@@ -1,5 +1,6 @@
 //! The configuration as plain settings of each room, which know nothing of where they come from.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -106,13 +107,14 @@ pub(super) fn throttle(config: &Config) -> Option<ThrottleSettings> {
 
 /// The rules of the domain.
 pub(super) fn policy(config: &Config) -> Policy {
-    let host = config.server.public_url.host().to_ascii_lowercase();
-    let issuer_host = host_of(&config.tokens.issuer);
-    let reserved = RESERVED_NAMES.map(str::to_owned).into_iter().chain(issuer_host);
+    let public_host = config.server.public_url.host().to_ascii_lowercase();
+    let hosts: BTreeSet<_> =
+        host_of(&config.tokens.issuer).into_iter().chain([public_host]).collect();
+    let reserved = RESERVED_NAMES.map(str::to_owned).into_iter();
     Policy {
         names: if config.users.unicode_names { NamePolicy::Unicode } else { NamePolicy::Ascii },
-        reserved_names: reserved.chain([host.clone()]).collect(),
-        host,
+        reserved_names: reserved.chain(hosts.iter().cloned()).collect(),
+        hosts,
         registration: match config.users.registration {
             config::users::Registration::Open => Registration::Open,
             config::users::Registration::Closed => Registration::Closed,

@@ -159,7 +159,9 @@ impl Auth {
 
     /// Checks a password that `username` is about to get.
     fn check_password(&self, password: &Password, username: &Username) -> Result<(), PolicyError> {
-        let names = [PRODUCT, &self.parts.policy.host];
+        let policy = &self.parts.policy;
+        let names = [PRODUCT, &policy.issuer, &policy.audience].into_iter();
+        let names: Vec<_> = names.chain(policy.hosts.iter().map(String::as_str)).collect();
         self.parts.passwords.check(password, username, &names)
     }
 

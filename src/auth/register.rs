@@ -118,6 +118,7 @@ impl Auth {
     /// Checks the fields against the rules, the cheap ones before anything is hashed.
     pub(super) fn check_account(&self, account: NewAccount) -> Result<Checked, RegisterError> {
         let username = self.parse_username(&account.username)?;
+        username.check_new()?;
         let email = account.email.as_deref().map(Email::parse).transpose()?;
         let full_name = account.full_name.as_deref().map(parse_full_name).transpose()?;
         self.check_password(&account.password, &username)?;

@@ -110,6 +110,7 @@ impl Config {
         let mut warnings = sources.misspelt();
         let server = Server::read(&values)?;
         let tokens = Tokens::read(&values, &server.public_url, &mut warnings)?;
+        let users = Users::read(&values)?;
         let shown = shown(&values, &tokens);
         Ok(Self {
             server,
@@ -117,10 +118,10 @@ impl Config {
             tokens,
             oauth: OAuth::read(&values)?,
             sessions: Sessions::read(&values)?,
-            users: Users::read(&values)?,
             passwords: Passwords::read(&values)?,
             throttle: Throttle::read(&values)?,
-            roles: Roles::read(&values)?,
+            roles: Roles::read(&values, users.registration)?,
+            users,
             samples: Samples::read(&values)?,
             log: Log::read(&values)?,
             warnings,

@@ -196,7 +196,7 @@ fn variables_are_read_by_the_type_of_their_key() {
 
 #[test]
 fn wrong_types_in_the_file_stop_the_start() {
-    load("[roles]\ndefault = 'user, admin'").unwrap();
+    load("[roles]\ndefault = 'user, editor'\nscopes.editor = []").unwrap();
     for file in [
         "[server]\ndocs = 'true'",
         "[server]\nlisten = [8000]",

@@ -84,7 +84,7 @@ codes! {
     InvalidPassword = BAD_REQUEST, "invalid_password", "Wrong password", "The password is not correct.";
     /// Credentials came in more than one way (RFC 6750 §2).
     AmbiguousCredentials = BAD_REQUEST, "ambiguous_credentials", "Ambiguous credentials",
-        "Send exactly one Authorization header.";
+        "Send exactly one Authorization header, and the token nowhere else.";
     /// No credentials came with the request.
     NotAuthenticated = UNAUTHORIZED, "not_authenticated", "Not authenticated", "Not authenticated";
     /// The token is dead, foreign or tampered with; which of them stays here.

@@ -103,7 +103,7 @@ fn policy() -> Policy {
         registration: Registration::Closed,
         default_roles: std::collections::BTreeSet::new(),
         role_scopes: Arc::new(RoleScopes::new(std::collections::BTreeMap::new())),
-        host: "127.0.0.1".to_owned(),
+        hosts: std::collections::BTreeSet::new(),
         issuer: ISSUER.to_owned(),
         audience: "keystile".to_owned(),
         access_ttl: IDLE,

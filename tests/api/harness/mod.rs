@@ -113,15 +113,15 @@ fn policy() -> Policy {
         ("gateway", "introspect"),
     ];
     let rows = rows.map(|(role, scope)| (role.to_owned(), Scopes::parse(scope).unwrap()));
-    let host = "id.example.com".to_owned();
-    let reserved = RESERVED_NAMES.map(str::to_owned).into_iter().chain([host.clone()]);
+    let hosts = BTreeSet::from(["id.example.com".to_owned()]);
+    let reserved = RESERVED_NAMES.map(str::to_owned).into_iter().chain(hosts.iter().cloned());
     Policy {
         names: NamePolicy::Ascii,
         reserved_names: reserved.collect(),
         registration: Registration::Open,
         default_roles: roles(&["user"]),
         role_scopes: Arc::new(RoleScopes::new(BTreeMap::from(rows))),
-        host,
+        hosts,
         issuer: ISSUER.to_owned(),
         audience: "keystile".to_owned(),
         access_ttl: ACCESS_TTL,
