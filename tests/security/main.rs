@@ -19,6 +19,7 @@ mod access;
 mod committed;
 mod errors;
 mod jwt;
+mod keys;
 mod login;
 mod names;
 mod process;
