@@ -21,6 +21,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use anyhow::Result;
+use keystile::password::settings::{default_workers, memory_limit_kib};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -141,7 +142,7 @@ fn refreshes(plan: &Plan, runtime: &Runtime, directory: &Path) -> Result<Group> 
 fn hashes(plan: &Plan, runtime: &Runtime, directory: &Path) -> Result<Group> {
     std::fs::create_dir(directory)?;
     let served = Rc::new(Served::start(&plan.server, directory, &[])?);
-    let workers = keystile::password::settings::default_workers(reference::MEMORY_KIB);
+    let workers = default_workers(reference::MEMORY_KIB, memory_limit_kib());
     // One more than hash at a time, so that no worker waits for a client.
     let clients = runtime.block_on(logins(&served, workers + 1))?;
     Ok(vec![subject(LOGIN, HttpLoad::on(&served, clients)), subject(HASH, bare_hash(workers)?)])

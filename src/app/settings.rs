@@ -11,7 +11,7 @@ use crate::auth::policy::{Policy, RESERVED_NAMES, Registration};
 use crate::config::{self, Config};
 use crate::http::Features;
 use crate::password::policy::{BreachedList, PasswordPolicy};
-use crate::password::settings::{HashSettings, default_workers};
+use crate::password::settings::{HashSettings, default_workers, memory_limit_kib};
 use crate::store::sled::{Durability, SledSettings};
 use crate::throttle::ThrottleSettings;
 use crate::token::TokenSettings;
@@ -57,9 +57,10 @@ pub(super) fn tokens(config: &Config) -> TokenSettings {
 /// How passwords are hashed.
 pub(super) fn hashing(config: &Config) -> anyhow::Result<HashSettings> {
     let passwords = &config.passwords;
+    let memory_limit_kib = memory_limit_kib();
     let workers = match passwords.workers {
         Some(workers) => usize::try_from(workers)?,
-        None => default_workers(passwords.memory_kib),
+        None => default_workers(passwords.memory_kib, memory_limit_kib),
     };
     let queue = match passwords.queue {
         Some(queue) => usize::try_from(queue)?,
@@ -72,6 +73,7 @@ pub(super) fn hashing(config: &Config) -> anyhow::Result<HashSettings> {
         workers,
         queue,
         queue_timeout: passwords.queue_timeout,
+        memory_limit_kib,
         insecure_any_strength: false,
     };
     settings.check()?;

@@ -67,15 +67,15 @@ impl Auth {
         };
         let hasher = &self.parts.hasher;
         let Some(throttle) = &self.parts.throttle else {
-            return proof(hasher.verify(password, hash).await?);
+            return proof(alerted(subject, hasher.verify(password, hash).await)?);
         };
         let place = self.place(throttle, subject, origin).await?;
         // After too many failures the password counts no more: the same is done for nothing.
         let hash = hash.filter(|_| place.permit != Permit::Locked);
-        let verdict = hasher.verify(password, hash).await;
+        let verdict = alerted(subject, hasher.verify(password, hash).await);
         let outcome = match &verdict {
             Ok(Verdict::Right | Verdict::RightButOutdated) => Outcome::Right,
-            Ok(Verdict::Wrong) => Outcome::Wrong,
+            Ok(Verdict::Wrong | Verdict::Unusable) => Outcome::Wrong,
             Err(_) => Outcome::Undone,
         };
         if outcome == Outcome::Wrong {
@@ -232,11 +232,26 @@ impl Drop for Place {
     }
 }
 
+/// Tells the operator of a user whom nothing but a new password lets in again.
+fn alerted(
+    subject: Subject<'_>,
+    verdict: Result<Verdict, HashError>,
+) -> Result<Verdict, HashError> {
+    if let (Subject::User(user), Ok(Verdict::Unusable)) = (subject, &verdict) {
+        tracing::warn!(
+            event = "password_hash_unusable",
+            user = %user.id,
+            "a stored password hash is of no kind and size that may be verified"
+        );
+    }
+    verdict
+}
+
 const fn proof(verdict: Verdict) -> Result<Proof, CredentialError> {
     match verdict {
         Verdict::Right => Ok(Proof::Current),
         Verdict::RightButOutdated => Ok(Proof::Outdated),
-        Verdict::Wrong => Err(CredentialError::Wrong),
+        Verdict::Wrong | Verdict::Unusable => Err(CredentialError::Wrong),
     }
 }
 

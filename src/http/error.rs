@@ -28,7 +28,7 @@ impl From<Fault> for Problem {
                 | StoreError::Unavailable
                 | StoreError::Unknown,
             )
-            | Fault::Hash(HashError::Busy | HashError::Unavailable) => {
+            | Fault::Hash(HashError::Busy | HashError::Unavailable | HashError::TooLarge { .. }) => {
                 Self::unavailable(RETRY_AFTER_SECS).because(fault)
             }
             Fault::Store(

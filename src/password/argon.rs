@@ -1,7 +1,6 @@
 //! Argon2id: PHC strings in and out, and the computation in memory that is kept.
 
 use std::fmt::Write as _;
-use std::sync::{Mutex, PoisonError};
 
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use base64::Engine;
@@ -22,10 +21,6 @@ const IMPORT_ITERATIONS_MAX: u32 = 10;
 const IMPORT_PARALLELISM_MAX: u32 = 4;
 const IMPORT_SALT_BYTES: std::ops::RangeInclusive<usize> = 8..=64;
 const IMPORT_TAG_BYTES: std::ops::RangeInclusive<usize> = 16..=64;
-
-/// Lets one hash at a time use more memory than a worker keeps, so that imported hashes of 64 MiB add that
-/// much once and not per worker.
-static OVERSIZED: Mutex<()> = Mutex::new(());
 
 /// An Argon2id hash, taken apart.
 pub(super) struct Hash {
@@ -57,6 +52,11 @@ impl Hash {
         let tag = short(tag, IMPORT_TAG_BYTES)?;
         let params = Params::new(m, t, p, Some(tag.len())).ok()?;
         small.then_some(Self { params, salt, tag })
+    }
+
+    /// The memory that computing it takes, in KiB.
+    pub fn memory_kib(&self) -> u32 {
+        self.params.m_cost()
     }
 
     /// A hash that nothing matches, of the current size.
@@ -98,7 +98,7 @@ pub(super) fn hash(
     Ok(text)
 }
 
-/// The working memory of one worker: taken at the first hash, kept for the next ones, since fetching 19 MiB of
+/// The working memory of one hash: taken at the first hash, kept for the next ones, since fetching 19 MiB of
 /// fresh pages costs as much as a good part of the hash.
 pub(super) struct Memory {
     blocks: Vec<Block>,
@@ -117,14 +117,9 @@ impl Memory {
         std::mem::take(&mut self.computed)
     }
 
-    /// Whether there is anything to give back.
+    /// Whether there is anything to keep.
     pub const fn is_held(&self) -> bool {
         self.blocks.capacity() > 0
-    }
-
-    /// Gives the memory back, until the next hash.
-    pub fn give_back(&mut self) {
-        self.blocks = Vec::new();
     }
 
     #[cfg(test)]
@@ -140,8 +135,6 @@ impl Memory {
         tag: &mut [u8],
     ) -> Result<(), HashError> {
         let needed = params.block_count();
-        let _turn =
-            (needed > self.kept).then(|| OVERSIZED.lock().unwrap_or_else(PoisonError::into_inner));
         if needed > self.blocks.len() {
             self.blocks
                 .try_reserve_exact(needed - self.blocks.len())

@@ -11,19 +11,27 @@ use super::{HashError, PASSWORD_BYTES_MAX, Password, Verdict};
 const BCRYPT_COST_MAX: u32 = 14;
 
 /// A stored hash of a kind and size that may be computed.
-pub(super) enum StoredHash<'a> {
+pub(super) enum StoredHash {
     Argon2id(argon::Hash),
-    Bcrypt(&'a str),
+    Bcrypt(String),
 }
 
-impl<'a> StoredHash<'a> {
+impl StoredHash {
     /// Recognises `text`; nothing is computed.
-    pub fn parse(text: &'a str, own: &Params) -> Option<Self> {
+    pub fn parse(text: &str, own: &Params) -> Option<Self> {
         if let Some(hash) = argon::Hash::parse(text, own) {
             return Some(Self::Argon2id(hash));
         }
         let parts = bcrypt::HashParts::from_str(text).ok()?;
-        (parts.get_cost() <= BCRYPT_COST_MAX).then_some(Self::Bcrypt(text))
+        (parts.get_cost() <= BCRYPT_COST_MAX).then(|| Self::Bcrypt(text.to_owned()))
+    }
+
+    /// The memory that computing it takes, in KiB; bcrypt takes next to none.
+    pub fn memory_kib(&self) -> u32 {
+        match self {
+            Self::Argon2id(hash) => hash.memory_kib(),
+            Self::Bcrypt(_) => 0,
+        }
     }
 
     /// Compares `password` as typed, then, if that is another text, as normalised: an imported hash was made

@@ -93,6 +93,8 @@ pub enum Verdict {
     RightButOutdated,
     /// It is not.
     Wrong,
+    /// The hash is of no kind and size that may be computed, so nothing is its password.
+    Unusable,
 }
 
 /// Why nothing was hashed.
@@ -101,6 +103,17 @@ pub enum HashError {
     /// The queue is full, or the wait too long; worth another try soon.
     #[error("too many passwords are being hashed")]
     Busy,
+    /// A stored hash, which an import brought, needs too much memory.
+    #[error(
+        "a stored password hash needs {needed_kib} KiB, more than half of the {limit_kib} KiB there are, where \
+         passwords.memory_kib is what a new one takes: raise the memory limit, or set that user's password anew"
+    )]
+    TooLarge {
+        /// What it needs, in KiB.
+        needed_kib: u32,
+        /// What the machine or its cgroup allows, in KiB.
+        limit_kib: u64,
+    },
     /// There was no memory or no randomness to hash with, or the pool is gone.
     #[error("no password can be hashed")]
     Unavailable,

@@ -1,7 +1,8 @@
 //! The hashing pool: a fixed number of threads, a bounded queue before them, and a limit to the wait.
 //!
 //! Hashing is what a stranger can make this server pay for, so everything about it has a limit: memory by the
-//! number of threads, waiting places by the queue, patience by a deadline.
+//! number of threads, of which a larger hash keeps as many idle as it takes the memory of, waiting places by the
+//! queue, patience by a deadline.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -20,7 +21,7 @@ use super::{HashError, Password, TYPED_BYTES_MAX, Verdict};
 use crate::auth::model::user::PasswordHash;
 use crate::random::{self, Random};
 
-/// How long a worker without work keeps its memory: longer than the pauses of steady traffic, so that only a
+/// How long memory is kept while a worker has no work: longer than the pauses of steady traffic, so that only a
 /// server that nobody logs in to gives it back.
 const MEMORY_KEPT: Duration = Duration::from_secs(10);
 
@@ -63,6 +64,8 @@ impl Hasher {
     ) -> Result<Self, SettingsError> {
         let shared = Shared {
             params: settings.params()?,
+            workers: settings.workers,
+            memory_limit_kib: settings.memory_limit_kib,
             places: settings.queue,
             patience: settings.queue_timeout,
             random,
@@ -82,7 +85,7 @@ impl Hasher {
         password: impl Into<Arc<Password>> + Send,
     ) -> Result<PasswordHash, HashError> {
         let normal = password.into().normalised()?;
-        self.run(move |shared, memory| {
+        self.run(1, move |shared, memory| {
             let text = argon::hash(&shared.params, &normal, shared.salt()?, memory)?;
             Ok(PasswordHash::new(text))
         })
@@ -93,7 +96,7 @@ impl Hasher {
     /// the same work is done for nothing.
     ///
     /// # Errors
-    /// `Busy`; `Unavailable`.
+    /// `Busy`; `TooLarge`; `Unavailable`.
     pub async fn verify(
         &self,
         password: impl Into<Arc<Password>> + Send,
@@ -104,7 +107,21 @@ impl Hasher {
         if password.typed().len() > TYPED_BYTES_MAX {
             return Ok(Verdict::Wrong);
         }
-        self.run(move |shared, memory| shared.verify(&password, stored.as_ref(), memory)).await
+        let shared = &self.0.shared;
+        let usable = stored.map(|stored| StoredHash::parse(stored.expose(), &shared.params));
+        let (hash, otherwise) = match usable {
+            Some(Some(hash)) => (hash, Verdict::Wrong),
+            // Nothing matches an empty tag; the same path is walked for the sake of the work.
+            Some(None) => (shared.unmatched()?, Verdict::Unusable),
+            None => (shared.unmatched()?, Verdict::Wrong),
+        };
+        let verdict = self.run(shared.permits(&hash)?, move |shared, memory| {
+            hash.verify(&password, &shared.params, memory)
+        });
+        Ok(match verdict.await? {
+            Verdict::Wrong => otherwise,
+            verdict => verdict,
+        })
     }
 
     /// How many Argon2 hashes were computed so far.
@@ -113,15 +130,16 @@ impl Hasher {
         self.0.shared.hashed.load(Ordering::Relaxed)
     }
 
-    /// Queues `work` and waits for it. Once begun it is waited for; before, only so long.
-    async fn run<T, F>(&self, work: F) -> Result<T, HashError>
+    /// Queues `work`, which takes that many of the workers' permits, and waits for it. Once begun it is waited for;
+    /// before, only so long.
+    async fn run<T, F>(&self, permits: usize, work: F) -> Result<T, HashError>
     where
         T: Send + 'static,
         F: FnOnce(&Shared, &mut Memory) -> Result<T, HashError> + Send + 'static,
     {
         let shared = &self.0.shared;
         let (reply, mut answer) = oneshot::channel();
-        let ticket = shared.enqueue(Box::new(Task { work, reply }))?;
+        let ticket = shared.enqueue(permits, Box::new(Task { work, reply }))?;
         let answer = match tokio::time::timeout(shared.patience, &mut answer).await {
             Ok(answer) => answer,
             Err(_) if shared.withdraw(ticket) => return Err(HashError::Busy),
@@ -151,6 +169,8 @@ impl Drop for Pool {
 
 struct Shared {
     params: Params,
+    workers: usize,
+    memory_limit_kib: Option<u64>,
     places: usize,
     patience: Duration,
     random: Arc<dyn Random>,
@@ -161,9 +181,44 @@ struct Shared {
 
 #[derive(Default)]
 struct Queue {
-    waiting: VecDeque<(u64, Box<dyn Job>)>,
+    waiting: VecDeque<Waiting>,
     next_ticket: u64,
+    /// Workers whose permit nobody has.
+    idle: usize,
+    /// What the last hashes left to the next ones, never more than workers are idle.
+    spare: Vec<Memory>,
     closed: bool,
+}
+
+struct Waiting {
+    ticket: u64,
+    permits: usize,
+    job: Box<dyn Job>,
+}
+
+/// A job that begins, with its permits and its memory.
+struct Turn {
+    permits: usize,
+    job: Box<dyn Job>,
+    memory: Memory,
+}
+
+impl Queue {
+    /// The next job somebody still waits for, once it may begin.
+    fn begin(&mut self, params: &Params) -> Option<Turn> {
+        while self.waiting.front().is_some_and(|waiting| waiting.job.is_abandoned()) {
+            self.waiting.pop_front();
+        }
+        if self.waiting.front()?.permits > self.idle {
+            return None;
+        }
+        let Waiting { permits, job, .. } = self.waiting.pop_front()?;
+        self.idle -= permits;
+        let memory = self.spare.pop().unwrap_or_else(|| Memory::for_params(params));
+        // What a larger hash takes is the memory of those that stay idle for it.
+        self.spare.truncate(self.idle);
+        Some(Turn { permits, job, memory })
+    }
 }
 
 /// Something to do for a client that may have gone away.
@@ -201,17 +256,17 @@ impl Shared {
     }
 
     /// Takes a waiting place; those of clients that went away are free.
-    fn enqueue(&self, job: Box<dyn Job>) -> Result<u64, HashError> {
+    fn enqueue(&self, permits: usize, job: Box<dyn Job>) -> Result<u64, HashError> {
         let mut queue = self.lock();
         if queue.waiting.len() >= self.places {
-            queue.waiting.retain(|(_, job)| !job.is_abandoned());
+            queue.waiting.retain(|waiting| !waiting.job.is_abandoned());
         }
         if queue.waiting.len() >= self.places {
             return Err(HashError::Busy);
         }
         let ticket = queue.next_ticket;
         queue.next_ticket += 1;
-        queue.waiting.push_back((ticket, job));
+        queue.waiting.push_back(Waiting { ticket, permits, job });
         drop(queue);
         self.ready.notify_one();
         Ok(ticket)
@@ -221,63 +276,76 @@ impl Shared {
     fn withdraw(&self, ticket: u64) -> bool {
         let mut queue = self.lock();
         let before = queue.waiting.len();
-        queue.waiting.retain(|(other, _)| *other != ticket);
-        queue.waiting.len() < before
+        queue.waiting.retain(|waiting| waiting.ticket != ticket);
+        let is_withdrawn = queue.waiting.len() < before;
+        drop(queue);
+        // Whoever comes next may need fewer permits.
+        self.ready.notify_one();
+        is_withdrawn
     }
 
     /// A worker's life. A panic in a library costs that one password and its memory, not the thread.
     fn work(&self) {
-        let mut memory = Memory::for_params(&self.params);
-        while let Some(job) = self.next_job(&mut memory) {
-            if catch_unwind(AssertUnwindSafe(|| job.run(self, &mut memory))).is_err() {
-                memory = Memory::for_params(&self.params);
+        self.lock().idle += 1;
+        while let Some(Turn { permits, job, mut memory }) = self.next_turn() {
+            let ran = catch_unwind(AssertUnwindSafe(|| job.run(self, &mut memory)));
+            let mut queue = self.lock();
+            queue.idle += permits;
+            if ran.is_ok() && memory.is_held() {
+                queue.spare.push(memory);
             }
         }
     }
 
-    /// The next job somebody still waits for; `None` when the pool ends. While there is none, `memory` is kept
-    /// for a while only.
-    fn next_job(&self, memory: &mut Memory) -> Option<Box<dyn Job>> {
+    /// The next job that may begin; `None` when the pool ends. While there is none, spare memory is kept for a
+    /// while only.
+    fn next_turn(&self) -> Option<Turn> {
         let mut queue = self.lock();
         loop {
             if queue.closed {
                 return None;
             }
-            match queue.waiting.pop_front() {
-                Some((_, job)) if job.is_abandoned() => {}
-                Some((_, job)) => return Some(job),
-                None if memory.is_held() => {
-                    let waited = self.ready.wait_timeout(queue, MEMORY_KEPT);
-                    let (locked, waited) = waited.unwrap_or_else(PoisonError::into_inner);
-                    queue = locked;
-                    if waited.timed_out() && queue.waiting.is_empty() {
-                        drop(queue);
-                        memory.give_back();
-                        queue = self.lock();
-                    }
+            if let Some(turn) = queue.begin(&self.params) {
+                if !queue.waiting.is_empty() {
+                    // Whoever was woken for the next one may have found this one in the way.
+                    self.ready.notify_one();
                 }
-                None => {
-                    queue = self.ready.wait(queue).unwrap_or_else(PoisonError::into_inner);
-                }
+                return Some(turn);
+            }
+            if queue.spare.is_empty() {
+                queue = self.ready.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            let waited = self.ready.wait_timeout(queue, MEMORY_KEPT);
+            let (locked, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+            queue = locked;
+            if waited.timed_out() && queue.waiting.is_empty() {
+                let unused = queue.spare.pop();
+                drop(queue);
+                drop(unused);
+                queue = self.lock();
             }
         }
     }
 
-    fn verify(
-        &self,
-        password: &Password,
-        stored: Option<&PasswordHash>,
-        memory: &mut Memory,
-    ) -> Result<Verdict, HashError> {
-        if let Some(stored) = stored {
-            if let Some(hash) = StoredHash::parse(stored.expose(), &self.params) {
-                return hash.verify(password, &self.params, memory);
-            }
-            tracing::warn!("a stored password hash is of no kind and size that may be verified");
+    /// How many permits `hash` takes: one, or more if it needs more memory than a worker has.
+    fn permits(&self, hash: &StoredHash) -> Result<usize, HashError> {
+        let (needed_kib, own_kib) = (hash.memory_kib(), self.params.m_cost());
+        if needed_kib <= own_kib {
+            return Ok(1);
         }
-        let unmatched = argon::Hash::unmatched(self.params.clone(), self.salt()?);
-        // Nothing matches an empty tag; the same path is walked for the sake of the work.
-        StoredHash::Argon2id(unmatched).verify(password, &self.params, memory)
+        if let Some(limit_kib) =
+            self.memory_limit_kib.filter(|limit| u64::from(needed_kib) > limit / 2)
+        {
+            return Err(HashError::TooLarge { needed_kib, limit_kib });
+        }
+        let permits = usize::try_from(needed_kib.div_ceil(own_kib)).unwrap_or(usize::MAX);
+        Ok(permits.min(self.workers))
+    }
+
+    /// A hash that no password has, of the current cost.
+    fn unmatched(&self) -> Result<StoredHash, HashError> {
+        Ok(StoredHash::Argon2id(argon::Hash::unmatched(self.params.clone(), self.salt()?)))
     }
 
     fn salt(&self) -> Result<[u8; SALT_BYTES], HashError> {

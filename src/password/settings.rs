@@ -28,6 +28,8 @@ pub struct HashSettings {
     pub queue: usize,
     /// How long they wait.
     pub queue_timeout: Duration,
+    /// The memory that this process may use in KiB; none if that is not known.
+    pub memory_limit_kib: Option<u64>,
     /// Accepts any parameters. For tests, where a strong hash of every user costs minutes.
     pub insecure_any_strength: bool,
 }
@@ -68,6 +70,7 @@ impl HashSettings {
             workers: 1,
             queue: 64,
             queue_timeout: Duration::from_secs(60),
+            memory_limit_kib: None,
             insecure_any_strength: true,
         }
     }
@@ -77,20 +80,6 @@ impl HashSettings {
     /// # Errors
     /// The first rule they break.
     pub fn check(&self) -> Result<(), SettingsError> {
-        self.check_within(memory_limit_kib())
-    }
-
-    pub(super) fn params(&self) -> Result<Params, SettingsError> {
-        Params::new(
-            self.memory_kib,
-            self.iterations,
-            self.parallelism,
-            Some(super::argon::TAG_BYTES),
-        )
-        .map_err(|_| SettingsError::OutOfRange)
-    }
-
-    fn check_within(&self, limit_kib: Option<u64>) -> Result<(), SettingsError> {
         self.params()?;
         if self.memory_kib > MEMORY_KIB_MAX || self.iterations > ITERATIONS_MAX {
             return Err(SettingsError::OutOfRange);
@@ -107,12 +96,22 @@ impl HashSettings {
             return Err(SettingsError::Weak);
         }
         let needed_kib = (self.workers as u64).saturating_mul(u64::from(self.memory_kib));
-        match limit_kib {
+        match self.memory_limit_kib {
             Some(limit_kib) if needed_kib > limit_kib => {
                 Err(SettingsError::Memory { workers: self.workers, limit_kib })
             }
             _ => Ok(()),
         }
+    }
+
+    pub(super) fn params(&self) -> Result<Params, SettingsError> {
+        Params::new(
+            self.memory_kib,
+            self.iterations,
+            self.parallelism,
+            Some(super::argon::TAG_BYTES),
+        )
+        .map_err(|_| SettingsError::OutOfRange)
     }
 }
 
@@ -122,9 +121,9 @@ impl HashSettings {
 /// No core is left free: on two cores that would halve the logins, and the threads that answer requests sleep
 /// so much that the scheduler lets them in before a thread that hashes.
 #[must_use]
-pub fn default_workers(memory_kib: u32) -> usize {
+pub fn default_workers(memory_kib: u32, limit_kib: Option<u64>) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    workers_within(cores, memory_limit_kib(), memory_kib)
+    workers_within(cores, limit_kib, memory_kib)
 }
 
 fn workers_within(cores: usize, limit_kib: Option<u64>, memory_kib: u32) -> usize {
@@ -133,7 +132,8 @@ fn workers_within(cores: usize, limit_kib: Option<u64>, memory_kib: u32) -> usiz
 }
 
 /// The memory this process may use in KiB: the machine's, or less where a cgroup says so.
-fn memory_limit_kib() -> Option<u64> {
+#[must_use]
+pub fn memory_limit_kib() -> Option<u64> {
     let total = fs::read_to_string("/proc/meminfo").ok().and_then(|text| total_kib(&text));
     let group = fs::read_to_string("/proc/self/cgroup").ok();
     let group = group.and_then(|text| cgroup_limit_kib(Path::new("/sys/fs/cgroup"), &text));
@@ -173,11 +173,11 @@ mod tests {
     fn each_number_of_passes_has_its_least_memory() {
         for (memory_kib, iterations) in [(19_456, 2), (47_104, 1), (12_288, 3), (12_288, 9)] {
             let strong = with(memory_kib, iterations);
-            assert_eq!(strong.check_within(None), Ok(()));
+            assert_eq!(strong.check(), Ok(()));
             let weak = with(memory_kib - 1, iterations);
-            assert_eq!(weak.check_within(None), Err(SettingsError::Weak));
+            assert_eq!(weak.check(), Err(SettingsError::Weak));
         }
-        assert_eq!(HashSettings::insecure_fast().check_within(None), Ok(()));
+        assert_eq!(HashSettings::insecure_fast().check(), Ok(()));
     }
 
     #[test]
@@ -190,18 +190,20 @@ mod tests {
             HashSettings { iterations: u32::MAX, ..fast() },
             HashSettings { parallelism: 0, ..fast() },
         ] {
-            assert_eq!(bad.check_within(None), Err(SettingsError::OutOfRange));
+            assert_eq!(bad.check(), Err(SettingsError::OutOfRange));
         }
         for bad in [HashSettings { workers: 0, ..fast() }, HashSettings { queue: 0, ..fast() }] {
-            assert_eq!(bad.check_within(None), Err(SettingsError::NoPlace));
+            assert_eq!(bad.check(), Err(SettingsError::NoPlace));
         }
     }
 
     #[test]
     fn workers_that_need_more_memory_than_there_is_are_refused() {
         let settings = HashSettings { workers: 4, ..with(19_456, 2) };
-        assert_eq!(settings.check_within(Some(4 * 19_456)), Ok(()));
-        let refused = settings.check_within(Some(4 * 19_456 - 1));
+        let within =
+            |limit_kib| HashSettings { memory_limit_kib: Some(limit_kib), ..settings.clone() };
+        assert_eq!(within(4 * 19_456).check(), Ok(()));
+        let refused = within(4 * 19_456 - 1).check();
         assert_eq!(refused, Err(SettingsError::Memory { workers: 4, limit_kib: 77_823 }));
     }
 
@@ -211,7 +213,7 @@ mod tests {
         assert_eq!(workers_within(8, Some(131_072), 19_456), 3);
         assert_eq!(workers_within(2, Some(131_072), 19_456), 2);
         assert_eq!(workers_within(8, Some(1024), 19_456), 1);
-        assert!(default_workers(19_456) >= 1);
+        assert!(default_workers(19_456, memory_limit_kib()) >= 1);
     }
 
     #[test]

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use keystile::auth::model::id::UserId;
-use keystile::auth::model::user::{PasswordHash, User};
-use keystile::auth::model::username::{NamePolicy, Username};
+use keystile::auth::model::user::PasswordHash;
 use keystile::password::Password;
 use keystile::password::pool::Hasher;
 use keystile::password::settings::HashSettings;
@@ -99,7 +97,7 @@ async fn a_malformed_scope_is_refused_before_anything_is_hashed() {
 async fn an_imported_bcrypt_hash_is_replaced_at_login() {
     let server = TestServer::start().await;
     let hash = PasswordHash::new(bcrypt::hash(PASSWORD, 4).unwrap());
-    import(&server, "alice", hash).await;
+    server.import("alice", hash).await;
     server.login_with("alice", "hunter2 wrong").await.refused(400, "invalid_grant");
     assert!(server.stored("alice").await.password_hash.expose().starts_with("$2b$"));
     let pair = server.login("alice").await;
@@ -114,24 +112,12 @@ async fn a_hash_of_other_parameters_is_replaced_at_login_and_a_current_one_is_ke
     let slower = HashSettings { iterations: 2, ..HashSettings::insecure_fast() };
     let hasher = Hasher::start(&slower, Arc::clone(&server.random) as Arc<dyn Random>).unwrap();
     let hash = hasher.hash(Password::new(PASSWORD.to_owned())).await.unwrap();
-    import(&server, "alice", hash).await;
+    server.import("alice", hash).await;
     server.login("alice").await;
     let current = server.stored("alice").await.password_hash;
     assert!(current.expose().contains("t=1"));
     server.login("alice").await;
     assert_eq!(server.stored("alice").await.password_hash, current);
-}
-
-/// Puts a user with this very hash into the store, as an import does.
-async fn import(server: &TestServer, name: &str, password_hash: PasswordHash) {
-    let template = server.add("template", &["user"]).await;
-    let user = User {
-        id: UserId::new(NOW, server.random.as_ref()).unwrap(),
-        username: Username::parse(name, NamePolicy::Ascii).unwrap(),
-        password_hash,
-        ..template
-    };
-    server.store.create_user(user, None, vec![]).await.unwrap();
 }
 
 #[tokio::test]

@@ -22,6 +22,7 @@ mod keys;
 mod last_admin;
 mod login;
 mod logs;
+mod passwords;
 mod posts;
 mod protected;
 mod refresh;

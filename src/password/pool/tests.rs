@@ -48,11 +48,11 @@ fn imported(text: &str, memory_kib: u32, iterations: u32, lanes: u32, tag_bytes:
     format!("$argon2id$v=19$m={memory_kib},t={iterations},p={lanes}${salt}${tag}")
 }
 
-type Waiting<'a> = Pin<Box<dyn Future<Output = Result<PasswordHash, HashError>> + Send + 'a>>;
+type Client<'a> = Pin<Box<dyn Future<Output = Result<PasswordHash, HashError>> + Send + 'a>>;
 
 /// A client that has taken its place and waits.
-async fn waiting(hasher: &Hasher) -> Waiting<'_> {
-    let mut client: Waiting<'_> = Box::pin(hasher.hash(password("correct horse")));
+async fn waiting(hasher: &Hasher) -> Client<'_> {
+    let mut client: Client<'_> = Box::pin(hasher.hash(password("correct horse")));
     std::future::poll_fn(|context| {
         assert!(client.as_mut().poll(context).is_pending());
         Poll::Ready(())
@@ -236,7 +236,8 @@ async fn hostile_stored_hashes_are_refused_before_they_are_computed() {
         String::new(),
     ] {
         let before = hasher.hashed();
-        assert_eq!(verify(&hasher, "correct horse", &hostile).await, Verdict::Wrong, "{hostile}");
+        let verdict = verify(&hasher, "correct horse", &hostile).await;
+        assert_eq!(verdict, Verdict::Unusable, "{hostile}");
         assert_eq!(hasher.hashed() - before, 1, "{hostile}");
     }
 }
@@ -301,7 +302,7 @@ async fn nothing_is_computed_for_a_client_that_went_away() {
 #[tokio::test]
 async fn a_panic_costs_one_password_and_not_the_worker() {
     let hasher = fast();
-    let lost = hasher.run::<(), _>(|_, _| panic!("planted")).await;
+    let lost = hasher.run::<(), _>(1, |_, _| panic!("planted")).await;
     assert_eq!(lost, Err(HashError::Unavailable));
     hash(&hasher, "correct horse").await;
 }
@@ -313,11 +314,110 @@ async fn a_worker_keeps_its_own_memory_and_gives_back_what_is_more() {
     assert!(!memory.is_held());
     argon::hash(&own, "correct horse", [0; SALT_BYTES], &mut memory).unwrap();
     assert_eq!(memory.blocks_held(), 8);
-    memory.give_back();
-    assert!(!memory.is_held());
-    argon::hash(&own, "correct horse", [0; SALT_BYTES], &mut memory).unwrap();
-    assert!(memory.is_held());
     let large = Params::new(1024, 1, 1, Some(32)).unwrap();
     argon::hash(&large, "correct horse", [0; SALT_BYTES], &mut memory).unwrap();
     assert_eq!(memory.blocks_held(), 8);
+}
+
+/// Permits that are held now, and the most that ever were.
+#[derive(Default)]
+struct Held([AtomicU64; 2]);
+
+impl Held {
+    fn hold(&self, permits: u64) {
+        let held = self.0[0].fetch_add(permits, Ordering::SeqCst) + permits;
+        self.0[1].fetch_max(held, Ordering::SeqCst);
+        // The others get a chance to begin although they should not.
+        std::thread::yield_now();
+        self.0[0].fetch_sub(permits, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test]
+async fn a_job_of_several_permits_keeps_as_many_workers_idle() {
+    let settings = HashSettings { workers: 3, queue: 300, ..HashSettings::insecure_fast() };
+    let hasher = Hasher::start(&settings, random()).unwrap();
+    let held = Arc::new(Held::default());
+    let jobs: Vec<_> = (0..300_u64)
+        .map(|index| {
+            let (hasher, held) = (hasher.clone(), Arc::clone(&held));
+            let permits = 1 + index % 3;
+            tokio::spawn(async move {
+                let work = move |_: &Shared, _: &mut Memory| {
+                    held.hold(permits);
+                    Ok(())
+                };
+                hasher.run(usize::try_from(permits).unwrap(), work).await
+            })
+        })
+        .collect();
+    for job in jobs {
+        assert_eq!(job.await.unwrap(), Ok(()));
+    }
+    assert_eq!(held.0[1].load(Ordering::SeqCst), 3);
+    assert_eq!(held.0[0].load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn a_larger_hash_takes_the_permits_of_others() {
+    let limits = HashSettings { workers: 3, ..HashSettings::insecure_fast() };
+    let hasher = Hasher::start(&limits, random()).unwrap();
+    let shared = &hasher.0.shared;
+    for (memory_kib, permits) in [(8, 1), (9, 2), (16, 2), (17, 3), (24, 3), (1024, 3)] {
+        let hash = imported("correct horse", memory_kib, 1, 1, 32);
+        let hash = StoredHash::parse(&hash, &shared.params).unwrap();
+        assert_eq!(shared.permits(&hash), Ok(permits), "{memory_kib} KiB");
+    }
+    let bcrypt = StoredHash::parse(&bcrypt::hash("correct horse", 4).unwrap(), &shared.params);
+    assert_eq!(shared.permits(&bcrypt.unwrap()), Ok(1));
+}
+
+#[tokio::test]
+async fn what_a_larger_hash_takes_is_the_memory_of_the_workers_that_wait() {
+    let settings = HashSettings { workers: 3, ..HashSettings::insecure_fast() };
+    let hasher = Hasher::without_workers(&settings, random()).unwrap();
+    let shared = &hasher.0.shared;
+    shared.lock().idle = 3;
+    for _ in 0..3 {
+        let mut memory = Memory::for_params(&shared.params);
+        argon::hash(&shared.params, "x", [0; SALT_BYTES], &mut memory).unwrap();
+        shared.lock().spare.push(memory);
+    }
+    for (permits, idle, spare) in [(1, 2, 2), (2, 0, 0)] {
+        let (reply, _answer) = oneshot::channel();
+        let work = |_: &Shared, _: &mut Memory| Ok(());
+        shared.enqueue(permits, Box::new(Task { work, reply })).unwrap();
+        let mut queue = shared.lock();
+        assert!(queue.begin(&shared.params).unwrap().memory.is_held());
+        assert_eq!((queue.idle, queue.spare.len()), (idle, spare));
+    }
+    let (reply, _answer) = oneshot::channel();
+    let work = |_: &Shared, _: &mut Memory| Ok(());
+    shared.enqueue(2, Box::new(Task { work, reply })).unwrap();
+    for (idle, begins) in [(0, false), (1, false), (2, true)] {
+        let mut queue = shared.lock();
+        queue.idle = idle;
+        assert_eq!(queue.begin(&shared.params).is_some(), begins, "{idle} idle");
+    }
+}
+
+#[tokio::test]
+async fn a_hash_of_more_than_half_the_memory_is_not_computed() {
+    let settings = |limit_kib| HashSettings {
+        memory_limit_kib: Some(limit_kib),
+        ..HashSettings::insecure_fast()
+    };
+    let stored = imported("correct horse", 64, 1, 1, 32);
+    let fits = Hasher::start(&settings(128), random()).unwrap();
+    assert_eq!(verify(&fits, "correct horse", &stored).await, Verdict::RightButOutdated);
+    let tight = Hasher::start(&settings(127), random()).unwrap();
+    for typed in ["correct horse", "wrong horse"] {
+        let refused = tight.verify(password(typed), Some(PasswordHash::new(stored.clone()))).await;
+        assert_eq!(refused, Err(HashError::TooLarge { needed_kib: 64, limit_kib: 127 }));
+    }
+    assert_eq!(tight.hashed(), 0);
+    // Hashes of today's size were judged at the start, all workers' together.
+    let own = hash(&Hasher::start(&settings(8), random()).unwrap(), "correct horse").await;
+    let tightest = Hasher::start(&settings(8), random()).unwrap();
+    assert_eq!(verify(&tightest, "correct horse", &own).await, Verdict::Right);
 }

@@ -14,8 +14,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use keystile::auth::model::attempts::AccountLimits;
+use keystile::auth::model::id::UserId;
 use keystile::auth::model::scope::{RoleScopes, Scopes};
-use keystile::auth::model::user::User;
+use keystile::auth::model::user::{PasswordHash, User};
 use keystile::auth::model::username::{NamePolicy, Username};
 use keystile::auth::policy::{Acting, Operator, Policy, RESERVED_NAMES, Registration};
 use keystile::auth::register::NewAccount;
@@ -161,11 +162,17 @@ pub struct Tap {
     source: SeededRandom,
     /// Whether there is none.
     pub is_dry: AtomicBool,
+    /// Whether there is none for whoever hashes.
+    pub is_dry_for_hashes: AtomicBool,
 }
 
 impl Random for Tap {
     fn fill(&self, bytes: &mut [u8]) -> Result<(), RandomError> {
-        if self.is_dry.load(Ordering::SeqCst) { Err(RandomError) } else { self.source.fill(bytes) }
+        let hashes =
+            || std::thread::current().name().is_some_and(|name| name.starts_with("password-"));
+        let is_dry = self.is_dry.load(Ordering::SeqCst)
+            || (self.is_dry_for_hashes.load(Ordering::SeqCst) && hashes());
+        if is_dry { Err(RandomError) } else { self.source.fill(bytes) }
     }
 }
 
@@ -202,8 +209,11 @@ impl TestServer {
         let watched = Arc::new(Watched::new(Arc::new(open(&directory))));
         let store = Arc::clone(&watched) as Arc<dyn Store>;
         let clock = Arc::new(ManualClock::at(NOW));
-        let tap = Tap { source: SeededRandom::new(settings.seed), is_dry: AtomicBool::default() };
-        let tap = Arc::new(tap);
+        let tap = Arc::new(Tap {
+            source: SeededRandom::new(settings.seed),
+            is_dry: AtomicBool::default(),
+            is_dry_for_hashes: AtomicBool::default(),
+        });
         let random: Arc<dyn Random> = Arc::clone(&tap) as Arc<dyn Random>;
         let hasher = Hasher::start(&settings.hashing, Arc::clone(&random)).unwrap();
         let keys = store.signing_keys().await.unwrap();
@@ -299,6 +309,18 @@ impl TestServer {
     pub async fn stored(&self, name: &str) -> User {
         let name = Username::parse(name, NamePolicy::Ascii).unwrap();
         self.store.user_by_name(&name).await.unwrap().unwrap()
+    }
+
+    /// Puts a user with this very hash into the store, as an import does.
+    pub async fn import(&self, name: &str, password_hash: PasswordHash) {
+        let template = self.add(&format!("template-of-{name}"), &["user"]).await;
+        let user = User {
+            id: UserId::new(NOW, self.random.as_ref()).unwrap(),
+            username: Username::parse(name, NamePolicy::Ascii).unwrap(),
+            password_hash,
+            ..template
+        };
+        self.store.create_user(user, None, vec![]).await.unwrap();
     }
 
     /// The id of the user `name`.
