@@ -62,6 +62,18 @@ const CALLS: [(&str, &str); 3] = [
     ("hasher.verify", "src/auth/credential.rs"),
 ];
 
+/// What is secret, and compared in constant time if at all (PW-16).
+const SECRETS: [&str; 8] = [
+    "Password",
+    "PasswordHash",
+    "PlainPassword",
+    "Secret",
+    "SecretText",
+    "TokenSecret",
+    "Nonce",
+    "StoredKey",
+];
+
 /// Lines of a file, its unit tests not counted.
 const FILE_LINES_MAX: usize = 400;
 
@@ -119,10 +131,35 @@ impl Source {
                 breaches.push(format!("{} names {target}", self.path));
             }
         }
+        breaches.extend(self.comparisons(&code));
         for (name, owner) in CALLS {
             if code.contains(name) && self.path != owner {
                 breaches.push(format!("{} calls {name}", self.path));
             }
+        }
+        breaches
+    }
+}
+
+impl Source {
+    /// Where secrets are compared byte by byte, by a derived `==` or by one on what they hold.
+    fn comparisons(&self, code: &str) -> Vec<String> {
+        let mut breaches = Vec::new();
+        for name in SECRETS {
+            for end in ["(", " {"] {
+                let Some((before, _)) = code.split_once(&format!("struct {name}{end}")) else {
+                    continue;
+                };
+                let attributes = before.rsplit(['}', ';']).next().unwrap();
+                if attributes.contains("PartialEq") {
+                    breaches.push(format!("{} derives == for {name}", self.path));
+                }
+            }
+        }
+        let compared =
+            |line: &&str| line.contains("expose()") && (line.contains("==") || line.contains("!="));
+        for line in code.lines().filter(compared) {
+            breaches.push(format!("{} compares a secret: {}", self.path, line.trim()));
         }
         breaches
     }
@@ -272,6 +309,9 @@ fn the_scan_sees_a_breach_however_it_is_written() {
         ("src/http/x.rs", "let text = \"//\"; sled::open();"),
         ("src/http/x.rs", "let c = '\"'; std::time::SystemTime::now()"),
         ("src/store/sled/x.rs", "tree.flush_async()"),
+        ("src/auth/model/x.rs", "#[derive(Clone, PartialEq)]\npub struct Nonce([u8; 16]);"),
+        ("src/store/x.rs", "use a::B;\n#[derive(PartialEq, Eq)]\npub struct StoredKey {"),
+        ("src/auth/x.rs", "fn f() { hash.expose() == other }"),
         ("src/stranger.rs", ""),
     ] {
         assert_eq!(breaches(path, text), 1, "{path}: {text}");
@@ -289,6 +329,11 @@ fn the_scan_sees_none_where_there_is_none() {
         ("src/app.rs", "use crate::store::sled::SledStore;"),
         ("src/http/body/x.rs", "use super::super::page::page_limit;"),
         ("src/http/x.rs", "use poem::Request;"),
+        (
+            "src/auth/x.rs",
+            "#[derive(PartialEq)]\nstruct A(u8);\n#[derive(Clone)]\nstruct Nonce(u8);",
+        ),
+        ("src/auth/x.rs", "#[derive(PartialEq)]\nstruct NonceOfOthers(u8);"),
         ("src/auth/x.rs", "fn f() {}\n#[cfg(test)]\nmod tests {\n use crate::http;\n}"),
     ] {
         assert_eq!(breaches(path, text), 0, "{path}: {text}");

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
+use zeroize::ZeroizeOnDrop;
 
 use crate::auth::export::DumpText;
 use crate::auth::model::key::KeyState;
@@ -64,21 +64,21 @@ pub struct NewAccountFields {
 }
 
 /// A password on its way to the server; wiped when dropped.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, ZeroizeOnDrop)]
 #[serde(transparent)]
-pub struct PlainPassword(Zeroizing<String>);
+pub struct PlainPassword(String);
 
 impl PlainPassword {
     /// Takes the text.
     #[must_use]
-    pub fn new(text: String) -> Self {
-        Self(Zeroizing::new(text))
+    pub const fn new(text: String) -> Self {
+        Self(text)
     }
 
     /// Gives the text on.
     #[must_use]
     pub fn into_text(mut self) -> String {
-        std::mem::take(&mut *self.0)
+        std::mem::take(&mut self.0)
     }
 }
 

@@ -21,7 +21,6 @@ use super::view::UserView;
 use crate::auth::Auth;
 use crate::auth::account::ProfileChange;
 use crate::auth::register::NewAccount;
-use crate::password::Password;
 
 /// Registering, and one's own account.
 pub struct AccountApi;
@@ -44,7 +43,7 @@ impl Example for Registration {
     fn example() -> Self {
         Self {
             username: Text(examples::USERNAME.to_owned()),
-            password: Secret(examples::PASSWORD.to_owned()),
+            password: Secret::new(examples::PASSWORD.to_owned()),
             email: Some(Text(examples::EMAIL.to_owned())),
             full_name: Some(Text(examples::FULL_NAME.to_owned())),
         }
@@ -83,8 +82,8 @@ struct PasswordChange {
 impl Example for PasswordChange {
     fn example() -> Self {
         Self {
-            current_password: Secret(examples::PASSWORD.to_owned()),
-            new_password: Secret(examples::NEW_PASSWORD.to_owned()),
+            current_password: Secret::new(examples::PASSWORD.to_owned()),
+            new_password: Secret::new(examples::NEW_PASSWORD.to_owned()),
         }
     }
 }
@@ -99,7 +98,7 @@ struct Confirmation {
 
 impl Example for Confirmation {
     fn example() -> Self {
-        Self { password: Secret(examples::PASSWORD.to_owned()) }
+        Self { password: Secret::new(examples::PASSWORD.to_owned()) }
     }
 }
 
@@ -169,7 +168,7 @@ impl AccountApi {
         Done,
         Fail<(BadRequest, Forbidden, Conflict, Unauthorized, TooManyRequests, Unavailable)>,
     > {
-        let password = Password::new(body.0.password.0);
+        let password = body.0.password.into_password();
         auth.delete_account(&caller, password, &origin.0).await?;
         Ok(Done::Done)
     }
@@ -196,8 +195,8 @@ impl AccountApi {
             Unavailable,
         )>,
     > {
-        let current = Password::new(body.0.current_password.0);
-        let new = Password::new(body.0.new_password.0);
+        let current = body.0.current_password.into_password();
+        let new = body.0.new_password.into_password();
         auth.change_password(&caller, current, new, &origin.0).await?;
         Ok(Done::Done)
     }
@@ -206,7 +205,7 @@ impl AccountApi {
 async fn make_account(auth: &Auth, body: Registration, origin: Origin) -> Registered {
     let account = NewAccount {
         username: body.username.0,
-        password: Password::new(body.password.0),
+        password: body.password.into_password(),
         email: body.email.map(Text::into_text),
         full_name: body.full_name.map(Text::into_text),
     };

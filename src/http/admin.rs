@@ -26,7 +26,6 @@ use crate::auth::model::id::UserId;
 use crate::auth::policy::Acting;
 use crate::auth::register::NewAccount;
 use crate::auth::users::{NewUser, UserEdit, UserQuery};
-use crate::password::Password;
 
 /// Users, for administrators.
 pub struct AdminApi;
@@ -53,7 +52,7 @@ impl Example for UserCreation {
     fn example() -> Self {
         Self {
             username: Text(examples::OTHER_USERNAME.to_owned()),
-            password: Secret(examples::OTHER_PASSWORD.to_owned()),
+            password: Secret::new(examples::OTHER_PASSWORD.to_owned()),
             email: None,
             full_name: None,
             roles: Some(vec![Text("user".to_owned())]),
@@ -124,7 +123,7 @@ impl AdminApi {
         let new_user = NewUser {
             account: NewAccount {
                 username: body.username.0,
-                password: Password::new(body.password.0),
+                password: body.password.into_password(),
                 email: body.email.map(Text::into_text),
                 full_name: body.full_name.map(Text::into_text),
             },
@@ -165,7 +164,7 @@ impl AdminApi {
             profile: profile_change(body.email, body.full_name),
             disabled: body.disabled,
             roles: body.roles.map(role_set),
-            password: body.password.map(|password| Password::new(password.0)),
+            password: body.password.map(Secret::into_password),
         };
         let id = user_id(&id)?;
         let user = auth.edit_user(Acting::User(&caller), id, edit, &origin.0).await?;

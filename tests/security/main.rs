@@ -24,6 +24,7 @@ mod login;
 mod names;
 mod process;
 mod refresh;
+mod secrets;
 mod sessions;
 mod throttle;
 mod vectors;

@@ -6,6 +6,7 @@ use poem::web::Multipart;
 use poem::{Body, FromRequest, Request, RequestBody};
 use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaSchema, MetaSchemaRef};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
+use zeroize::Zeroizing;
 
 use super::{BODY_BYTES_MAX, CREDENTIALS_BYTES_MAX, MediaType, is_plain, read};
 use crate::http::problem::{Code, Problem};
@@ -60,8 +61,8 @@ pub trait FormFields: Sized + Send {
     fn from_fields(fields: &mut Fields) -> Result<Self, Problem>;
 }
 
-/// The known parameters that came with a request, none twice and none empty.
-pub struct Fields(Vec<(&'static str, Option<String>)>);
+/// The known parameters that came with a request, none twice and none empty; what nobody takes is wiped.
+pub struct Fields(Vec<(&'static str, Option<Zeroizing<String>>)>);
 
 impl std::fmt::Debug for Fields {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -72,7 +73,8 @@ impl std::fmt::Debug for Fields {
 impl Fields {
     /// The parameter `name`, if it came.
     pub fn take(&mut self, name: &str) -> Option<String> {
-        self.0.iter_mut().find(|(known, _)| *known == name)?.1.take()
+        let value = self.0.iter_mut().find(|(known, _)| *known == name)?.1.take();
+        value.map(|mut value| std::mem::take(&mut *value))
     }
 
     /// The parameter `name`.
@@ -87,6 +89,7 @@ impl Fields {
 
     /// Keeps `value` if `known` has `name`; an empty value is remembered as having come.
     fn keep(&mut self, known: &[Field], name: &str, value: String) -> Result<(), Problem> {
+        let value = Zeroizing::new(value);
         let Some(field) = known.iter().find(|field| field.name == name) else { return Ok(()) };
         if self.0.iter().any(|(name, _)| *name == field.name) {
             return Err(Problem::new(Code::InvalidRequest, "A parameter came more than once."));
@@ -151,9 +154,9 @@ pub async fn names(
     if MediaType::of(headers).is_none_or(|media| media.essence != URLENCODED) {
         return Ok(false);
     }
-    let bytes = read(body, BODY_BYTES_MAX).await?;
+    let mut bytes = read(body, BODY_BYTES_MAX).await?;
     let is_named = urlencoded::names(&bytes, name);
-    *body = RequestBody::new(Body::from(bytes));
+    *body = RequestBody::new(Body::from(std::mem::take(&mut *bytes)));
     Ok(is_named)
 }
 
@@ -184,7 +187,10 @@ fn schema(fields: &[Field]) -> MetaSchemaRef {
     }))
 }
 
-async fn parse<T: FormFields>(headers: &HeaderMap, bytes: Vec<u8>) -> Result<T, Problem> {
+async fn parse<T: FormFields>(
+    headers: &HeaderMap,
+    bytes: Zeroizing<Vec<u8>>,
+) -> Result<T, Problem> {
     let media = MediaType::of(headers).filter(|_| is_plain(headers));
     let mut fields = match media {
         Some(media) if media.is_utf8(URLENCODED) => urlencoded(T::FIELDS, &bytes)?,
@@ -220,11 +226,11 @@ fn urlencoded(known: &[Field], bytes: &[u8]) -> Result<Fields, Problem> {
 async fn multipart(
     known: &[Field],
     headers: &HeaderMap,
-    bytes: Vec<u8>,
+    mut bytes: Zeroizing<Vec<u8>>,
 ) -> Result<Fields, Problem> {
     let mut request = Request::default();
     request.headers_mut().clone_from(headers);
-    let mut body = RequestBody::new(Body::from(bytes));
+    let mut body = RequestBody::new(Body::from(std::mem::take(&mut *bytes)));
     let mut parts =
         <Multipart as FromRequest>::from_request(&request, &mut body).await.map_err(malformed)?;
     let mut fields = Fields(Vec::new());

@@ -13,6 +13,7 @@ use std::time::Duration;
 use poem::error::ReadBodyError;
 use poem::http::{HeaderMap, header};
 use poem::{Request, RequestBody};
+use zeroize::Zeroizing;
 
 use super::problem::{Code, Problem};
 
@@ -51,10 +52,10 @@ pub async fn receive(request: &mut Request) -> Result<(), Problem> {
     Ok(())
 }
 
-/// The body that was received, if it has at most `limit` bytes.
-async fn read(body: &mut RequestBody, limit: usize) -> Result<Vec<u8>, Problem> {
+/// The body that was received, if it has at most `limit` bytes; wiped when dropped, for it may hold a password.
+async fn read(body: &mut RequestBody, limit: usize) -> Result<Zeroizing<Vec<u8>>, Problem> {
     let bytes = body.take().map_err(Problem::internal)?.into_vec().await;
-    let bytes = bytes.map_err(Problem::internal)?;
+    let bytes = Zeroizing::new(bytes.map_err(Problem::internal)?);
     if bytes.len() > limit { Err(Code::BodyTooLarge.into()) } else { Ok(bytes) }
 }
 

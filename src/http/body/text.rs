@@ -7,12 +7,14 @@ use std::fmt;
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
 use poem_openapi::types::{ParseError, ParseFromJSON, ParseResult, ToJSON, Type};
 use serde_json::Value;
+use zeroize::ZeroizeOnDrop;
+
+use crate::password::Password;
 
 macro_rules! texts {
-    ($($(#[$doc:meta])* $name:ident, $schema:expr;)+) => {$(
+    ($($(#[$doc:meta])* $visibility:vis $name:ident, $schema:expr;)+) => {$(
         $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq)]
-        pub struct $name(pub String);
+        pub struct $name($visibility String);
 
         impl fmt::Debug for $name {
             fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -63,8 +65,10 @@ macro_rules! texts {
 
 texts! {
     /// A string of a request.
-    Text, MetaSchema::new("string");
-    /// A string of a request that a page hides while it is typed.
+    #[derive(Clone, PartialEq, Eq)]
+    pub Text, MetaSchema::new("string");
+    /// A password of a request, which a page hides while it is typed; wiped when dropped.
+    #[derive(ZeroizeOnDrop)]
     Secret, MetaSchema::new_with_format("string", "password");
 }
 
@@ -73,6 +77,20 @@ impl Text {
     #[must_use]
     pub fn into_text(self) -> String {
         self.0
+    }
+}
+
+impl Secret {
+    /// Takes the text.
+    #[must_use]
+    pub const fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The password that was typed.
+    #[must_use]
+    pub fn into_password(mut self) -> Password {
+        Password::new(std::mem::take(&mut self.0))
     }
 }
 
@@ -95,7 +113,7 @@ mod tests {
 
     #[test]
     fn what_a_client_wrote_does_not_show_in_debug() {
-        assert_eq!(format!("{:?}", Secret("hunter2".to_owned())), "Secret");
+        assert_eq!(format!("{:?}", Secret::new("hunter2".to_owned())), "Secret");
         assert_eq!(format!("{:?}", Text("hunter2".to_owned())), "Text");
     }
 }

@@ -18,7 +18,6 @@ use crate::http::fail::{
 use crate::http::origin::Origin;
 use crate::http::tag::Tag;
 use crate::http::token::PairAnswer;
-use crate::password::Password;
 
 /// Signing up and logging in at the sample blog.
 pub struct BlogApi;
@@ -40,7 +39,7 @@ impl Example for BlogSignup {
         Self {
             fullname: Text(examples::FULL_NAME.to_owned()),
             email: Text(examples::EMAIL.to_owned()),
-            password: Secret(examples::PASSWORD.to_owned()),
+            password: Secret::new(examples::PASSWORD.to_owned()),
         }
     }
 }
@@ -59,7 +58,7 @@ impl Example for BlogLogin {
     fn example() -> Self {
         Self {
             email: Text(examples::EMAIL.to_owned()),
-            password: Secret(examples::PASSWORD.to_owned()),
+            password: Secret::new(examples::PASSWORD.to_owned()),
         }
     }
 }
@@ -77,7 +76,7 @@ impl BlogApi {
     {
         let account = NewAccount {
             username: body.0.email.0.clone(),
-            password: Password::new(body.0.password.0),
+            password: body.0.password.into_password(),
             email: Some(body.0.email.0),
             full_name: Some(body.0.fullname.0),
         };
@@ -94,7 +93,7 @@ impl BlogApi {
     ) -> Result<PairAnswer, Fail<(BadRequest, TooManyRequests, Unavailable)>> {
         let credentials = Credentials {
             username: body.0.email.0,
-            password: Password::new(body.0.password.0),
+            password: body.0.password.into_password(),
             scope: None,
         };
         Ok(PairAnswer::of(auth.login(credentials, &origin.0).await?))
