@@ -7,11 +7,14 @@ use serde_json::json;
 
 use crate::PASSWORD;
 use crate::strace::{self, Attached};
-use crate::support::client::{Answer, Pair};
+use crate::support::client::{Answer, Client, Pair};
 use crate::support::{Workplace, run};
 
 /// How many registrations are tried before the fault must have been met.
 const TRIES: usize = 100;
+
+/// How many sessions are ended until the fault must have been met.
+const ENDED: usize = 30;
 
 #[track_caller]
 fn assert_unavailable(answer: &Answer) {
@@ -19,7 +22,10 @@ fn assert_unavailable(answer: &Answer) {
     assert!(answer.header("retry-after").is_some(), "{}", answer.text);
 }
 
-/// Lets a running server meet the fault of `rule`.
+/// A step that ends a session, as a client asks for it.
+type Ending = fn(&Client, &Pair) -> Answer;
+
+/// Lets a running server meet the fault of `rule` at a refresh.
 fn fails_for_good(rule: &str) {
     if !strace::is_there() {
         return;
@@ -62,6 +68,78 @@ fn fails_for_good(rule: &str) {
     assert_eq!(client.status_with(&next.access), 200);
     client.register("bob", PASSWORD);
     server.stop();
+}
+
+/// The ways to end a session that say nothing but whether it is done.
+const ENDINGS: [(&str, Ending); 3] = [
+    ("logout", |client, pair| client.post("/logout").bearer(&pair.access).send()),
+    ("revocation of a refresh token", |client, pair| {
+        client.post("/revoke").form(&[("token", &pair.refresh)])
+    }),
+    ("revocation of an access token", |client, pair| {
+        client.post("/revoke").form(&[("token", &pair.access)])
+    }),
+];
+
+/// Lets each way to end a session meet the fault of `rule` itself. What was answered before is done, what was
+/// refused may be done or not, and can be asked for again.
+fn ends_or_says_so(rule: &str) {
+    if !strace::is_there() {
+        return;
+    }
+    for (what, end) in ENDINGS {
+        let workplace = Workplace::new();
+        workplace.write("config.toml", "[sessions]\nmax_per_user = 100\n");
+        let server = workplace.serve();
+        let client = server.client();
+        client.register("alice", PASSWORD);
+        let pairs: Vec<_> = (0..ENDED).map(|_| client.login("alice", PASSWORD)).collect();
+        let attached = Attached::to(server.pid(), rule);
+        let (mut ended, mut refused) = (Vec::new(), None);
+        for pair in &pairs {
+            let answer = end(client, pair);
+            if answer.status == 200 {
+                ended.push(pair);
+                continue;
+            }
+            assert_unavailable(&answer);
+            refused = Some(pair);
+            break;
+        }
+        let refused = refused.unwrap_or_else(|| panic!("{rule} was never met by a {what}"));
+        assert_unavailable(&end(client, refused));
+        let died = server.wait();
+        drop(attached);
+        assert_eq!(died.status, Some(1), "{rule}, {what}: {}", died.stderr);
+
+        let server = workplace.serve();
+        let client = server.client();
+        for pair in ended {
+            assert_eq!(client.status_with(&pair.access), 401, "{rule}, {what}");
+            client.post("/refresh").bearer(&pair.refresh).send().expect(401);
+        }
+        let untouched = pairs.last().unwrap();
+        assert_eq!(client.status_with(&untouched.access), 200, "{rule}, {what}");
+        let again = end(client, refused).status;
+        assert!(again == 200 || again == 401, "{rule}, {what}: {again}");
+        assert_eq!(client.status_with(&refused.access), 401, "{rule}, {what}");
+        server.stop();
+    }
+}
+
+#[test]
+fn a100_an_ending_that_meets_a_write_that_fails_is_never_a_success() {
+    ends_or_says_so("pwrite64:error=EIO:when=1");
+}
+
+#[test]
+fn a100_an_ending_that_meets_a_full_disk_is_never_a_success() {
+    ends_or_says_so("pwrite64:error=ENOSPC:when=3");
+}
+
+#[test]
+fn a100_an_ending_that_meets_a_sync_that_fails_is_never_a_success() {
+    ends_or_says_so("fdatasync:error=EIO:when=2");
 }
 
 #[test]
