@@ -150,14 +150,24 @@ fn total_kib(meminfo: &str) -> Option<u64> {
         .ok()
 }
 
-/// The tightest `memory.max` (cgroup v2) from the process's group up to the root.
+/// The tightest limit from the process's group up to the root: of cgroup v2, and of the memory controller of v1.
+/// Inside a container the group's own path may not be there, and the root is the container's.
 fn cgroup_limit_kib(root: &Path, groups: &str) -> Option<u64> {
-    let group = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
-    let limit = |directory: &Path| {
-        let text = fs::read_to_string(root.join(directory).join("memory.max")).ok()?;
-        text.trim().parse::<u64>().ok()
-    };
-    Path::new(group).ancestors().filter_map(limit).min().map(|bytes| bytes / 1024)
+    let limits = groups.lines().filter_map(|line| {
+        let (_, rest) = line.split_once(':')?;
+        let (controllers, group) = rest.split_once(":/")?;
+        let (root, file) = match controllers {
+            "" => (root.to_owned(), "memory.max"),
+            "memory" => (root.join("memory"), "memory.limit_in_bytes"),
+            _ => return None,
+        };
+        let limit = |directory: &Path| {
+            let text = fs::read_to_string(root.join(directory).join(file)).ok()?;
+            text.trim().parse::<u64>().ok()
+        };
+        Path::new(group).ancestors().filter_map(limit).min()
+    });
+    limits.min().map(|bytes| bytes / 1024)
 }
 
 #[cfg(test)]
@@ -228,6 +238,16 @@ mod tests {
         assert_eq!(limit(), Some(131_072));
         fs::write(group.join("memory.max"), "1048576\n").unwrap();
         assert_eq!(limit(), Some(1024));
+        let first = root.path().join("memory/c");
+        fs::create_dir_all(&first).unwrap();
+        let groups = "9:cpu,cpuacct:/a\n4:memory:/c/d\n1:name=systemd:/\n0::/\n";
+        let limit = || cgroup_limit_kib(root.path(), groups);
+        assert_eq!(limit(), None);
+        fs::write(root.path().join("memory/memory.limit_in_bytes"), "9223372036854771712\n")
+            .unwrap();
+        assert_eq!(limit(), Some(9_007_199_254_740_988));
+        fs::write(first.join("memory.limit_in_bytes"), "134217728\n").unwrap();
+        assert_eq!(limit(), Some(131_072));
         assert_eq!(total_kib("MemTotal:       16318528 kB\nMemFree: 1 kB\n"), Some(16_318_528));
     }
 }

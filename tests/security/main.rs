@@ -20,6 +20,7 @@ mod committed;
 mod errors;
 mod jwt;
 mod keys;
+mod load;
 mod login;
 mod names;
 mod process;
