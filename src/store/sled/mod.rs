@@ -29,6 +29,7 @@ mod segments;
 mod server;
 mod sessions;
 mod snapshot;
+mod spent;
 mod staged;
 mod stopwatch;
 #[cfg(test)]
