@@ -18,6 +18,7 @@ pub mod routes;
 pub mod urlencoded;
 
 pub mod body;
+mod bounds;
 pub mod edge;
 
 pub mod answer;
