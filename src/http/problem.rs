@@ -101,9 +101,9 @@ codes! {
     /// The path exists, the method does not.
     MethodNotAllowed = METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed",
         "The path does not have this method; see Allow.";
-    /// The body did not arrive in time.
+    /// The request did not arrive in time.
     RequestTimeout = REQUEST_TIMEOUT, "request_timeout", "Request timeout",
-        "The body did not arrive in time.";
+        "The request did not arrive in time.";
     /// Another user has this name.
     UsernameTaken = CONFLICT, "username_taken", "Username taken", "The username is taken.";
     /// Another request changed the same thing first; nothing was done.
@@ -124,6 +124,11 @@ codes! {
     InvalidValue = UNPROCESSABLE_ENTITY, "invalid_value", "Invalid value", "A value is not valid.";
     /// The new password breaks the policy; the detail names the rule.
     WeakPassword = UNPROCESSABLE_ENTITY, "weak_password", "Weak password", "The password is too weak.";
+    /// The target is longer than this server reads.
+    UriTooLong = URI_TOO_LONG, "uri_too_long", "URI too long", "The path and query are too long.";
+    /// The `Host` is none of this server's.
+    Misdirected = MISDIRECTED_REQUEST, "misdirected_request", "Misdirected request",
+        "No such host is served here.";
     /// The header section is larger than this server reads.
     HeadersTooLarge = REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", "Headers too large",
         "The header section is too large.";

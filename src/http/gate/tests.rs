@@ -1,0 +1,189 @@
+//! Goal: no peer takes as long as it likes, and what is refused is refused in the server's own words.
+//! Method: a gate on a pipe, time standing still but for what is waited for.
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::time::timeout;
+
+use super::*;
+use crate::http::seats::Seats;
+
+const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+const SECOND: Duration = Duration::from_secs(1);
+
+fn gate(pipe_bytes: usize) -> (DuplexStream, Gate<DuplexStream>) {
+    let (peer, ours) = duplex(pipe_bytes);
+    (peer, Gate::new(ours, Seats::new(8).take().unwrap()))
+}
+
+/// What is read next, as hyper would, in a buffer of its size.
+async fn read(gate: &mut Gate<DuplexStream>) -> io::Result<String> {
+    let mut buffer = vec![0; 8192];
+    let length = gate.read(&mut buffer).await?;
+    Ok(String::from_utf8_lossy(&buffer[..length]).into_owned())
+}
+
+/// The seconds that pass until something is read, and what that is.
+async fn after(gate: &mut Gate<DuplexStream>) -> (u64, String) {
+    let began = Instant::now();
+    let read = read(gate).await.unwrap();
+    (began.elapsed().as_secs(), read)
+}
+
+#[track_caller]
+fn is_refusal(read: &str, path: &str, reason: &str) {
+    let stand_in =
+        format!("REFUSED {path} HTTP/1.1\r\nreason: {reason}\r\nconnection: close\r\n\r\n");
+    assert_eq!(read, stand_in);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_client_is_hung_up_on_after_thirty_seconds() {
+    let (mut peer, mut gate) = gate(64);
+    peer.write_all(GET).await.unwrap();
+    assert_eq!(read(&mut gate).await.unwrap().as_bytes(), GET);
+    gate.write_all(b"x").await.unwrap();
+    assert!(timeout(29 * SECOND, gate.read_u8()).await.is_err());
+    assert_eq!(after(&mut gate).await, (1, String::new()));
+    assert_eq!(after(&mut gate).await, (0, String::new()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_asks_now_and_then_is_kept() {
+    let (mut peer, mut gate) = gate(64);
+    for _ in 0..3 {
+        assert!(timeout(29 * SECOND, gate.read_u8()).await.is_err());
+        peer.write_all(GET).await.unwrap();
+        assert_eq!(read(&mut gate).await.unwrap().as_bytes(), GET);
+        gate.write_all(b"x").await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_in_flight_is_no_silence() {
+    let (mut peer, mut gate) = gate(64);
+    peer.write_all(GET).await.unwrap();
+    read(&mut gate).await.unwrap();
+    assert!(timeout(300 * SECOND, gate.read_u8()).await.is_err());
+    drop(peer);
+    assert_eq!(after(&mut gate).await, (0, String::new()), "a client that leaves is noticed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_has_ten_seconds_however_it_drips() {
+    let (mut peer, mut gate) = gate(64);
+    let drip = async {
+        for byte in b"POST /token HTTP/1.1\r\nHost: x" {
+            if peer.write_u8(*byte).await.is_err() {
+                break;
+            }
+            tokio::time::sleep(SECOND).await;
+        }
+        peer
+    };
+    let (read, _peer) = tokio::join!(after(&mut gate), drip);
+    assert_eq!(read.0, 10);
+    // Only a whole path is a path.
+    is_refusal(&read.1, "/", "late");
+    let (mut peer, mut gate) = self::gate(64);
+    peer.write_all(b"POST /token HTTP/1.1\r\n").await.unwrap();
+    is_refusal(&after(&mut gate).await.1, "/token", "late");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_in_pieces_arrives_whole() {
+    let (mut peer, mut gate) = gate(64);
+    let (start, end) = GET.split_at(9);
+    peer.write_all(start).await.unwrap();
+    assert!(timeout(9 * SECOND, gate.read_u8()).await.is_err());
+    peer.write_all(end).await.unwrap();
+    peer.write_all(start).await.unwrap();
+    assert_eq!(read(&mut gate).await.unwrap().as_bytes(), GET);
+    gate.write_all(b"x").await.unwrap();
+    assert!(timeout(9 * SECOND, gate.read_u8()).await.is_err());
+    peer.write_all(end).await.unwrap();
+    let mut small = [0; 24];
+    let mut whole = Vec::new();
+    while whole.len() < GET.len() {
+        let length = gate.read(&mut small).await.unwrap();
+        whole.extend_from_slice(&small[..length]);
+    }
+    assert_eq!(whole, GET);
+    assert!(gate.held.is_empty() && gate.held.capacity() == 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_head_gives_way_to_a_request_that_says_so() {
+    for (head, path, reason) in [
+        ("GET /x HTTP/1.1\r\nA: b\r\n c\r\n\r\n", "/", "malformed"),
+        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "/", "malformed"),
+        ("REFUSED / HTTP/1.1\r\n\r\n", "/", "malformed"),
+        ("POST /token?a HTTP/1.1\r\nContent-Length: x\r\n\r\n", "/token", "ambiguous"),
+    ] {
+        let (mut peer, mut gate) = gate(4096);
+        peer.write_all(&[GET, head.as_bytes(), GET].concat()).await.unwrap();
+        assert_eq!(read(&mut gate).await.unwrap().as_bytes(), GET, "what came before is served");
+        is_refusal(&read(&mut gate).await.unwrap(), path, reason);
+        peer.write_all(GET).await.unwrap();
+        assert!(timeout(SECOND, gate.read_u8()).await.is_err(), "nothing more is read");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_cannot_be_followed_ends_the_reading() {
+    let (mut peer, mut gate) = gate(4096);
+    let head = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
+    peer.write_all(format!("{head}2\r\nab\r\nx").as_bytes()).await.unwrap();
+    peer.write_all(GET).await.unwrap();
+    assert_eq!(read(&mut gate).await.unwrap(), format!("{head}2\r\nab\r\n"));
+    assert_eq!(read(&mut gate).await.unwrap_err().kind(), io::ErrorKind::InvalidData);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_takes_nothing_is_hung_up_on_after_thirty_seconds() {
+    let (mut peer, mut gate) = gate(64);
+    gate.write_all(&[0; 64]).await.unwrap();
+    assert!(timeout(29 * SECOND, gate.write_u8(0)).await.is_err());
+    // One that takes a little is waited for again.
+    peer.read_u8().await.unwrap();
+    gate.write_u8(0).await.unwrap();
+    peer.write_all(b"G").await.unwrap();
+    let began = Instant::now();
+    let error = gate.write_u8(0).await.unwrap_err();
+    assert_eq!((error.kind(), began.elapsed().as_secs()), (io::ErrorKind::TimedOut, 30));
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_must_go_is_told_while_reading_or_writing_and_not_with_a_request_in_flight() {
+    let seats = Seats::new(1);
+    let (mut peer, ours) = duplex(64);
+    let mut gate = Gate::new(ours, seats.take().unwrap());
+    peer.write_all(GET).await.unwrap();
+    read(&mut gate).await.unwrap();
+    assert!(seats.take().is_none());
+    gate.write_all(&[0; 64]).await.unwrap();
+    let (written, seat) = tokio::join!(gate.write_u8(0), async { seats.take() });
+    assert!(written.is_err() && seat.is_some());
+    let (_peer, ours) = duplex(64);
+    let mut gate = Gate::new(ours, seat.unwrap());
+    let (read, seat) = tokio::join!(after(&mut gate), async { seats.take() });
+    assert!(read == (0, String::new()) && seat.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_refusal_what_still_comes_is_taken_for_a_while() {
+    let (mut peer, mut gate) = gate(64);
+    peer.write_all(b"\0").await.unwrap();
+    is_refusal(&read(&mut gate).await.unwrap(), "/", "malformed");
+    let began = Instant::now();
+    let flood = async {
+        while peer.write_all(&[0; 64]).await.is_ok() && began.elapsed() < SECOND {
+            tokio::time::sleep(SECOND / 10).await;
+        }
+    };
+    let (ended, ()) = tokio::join!(gate.shutdown(), flood);
+    ended.unwrap();
+    assert_eq!(began.elapsed(), LINGER);
+    let (_peer, mut gate) = self::gate(64);
+    gate.shutdown().await.unwrap();
+    assert_eq!(began.elapsed(), LINGER, "nothing is waited for otherwise");
+}
