@@ -14,8 +14,9 @@ use crate::store::Store;
 const BEAT_INTERVAL: Duration = Duration::from_secs(5);
 /// How far the clock may get ahead of the monotonic one before its time is no longer swept by.
 const LEAP_MAX: Duration = Duration::from_secs(24 * 60 * 60);
-/// How many dead records one step of the sweeper removes: each may be a page that has to be read.
-const SWEEP_STEP: usize = 64;
+/// How many dead records one step of the sweeper removes. Each may be a page that has to be read, and traffic
+/// waits for the whole step: with 64, the p99 of checks was 2.7 times as long while a million sessions were swept.
+const SWEEP_STEP: usize = 16;
 /// How long the sweeper rests after each step, in lengths of that step: traffic has the writer, the disk and
 /// the cache to itself meanwhile.
 const SWEEP_REST: u32 = 3;

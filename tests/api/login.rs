@@ -8,6 +8,7 @@ use keystile::auth::model::username::{NamePolicy, Username};
 use keystile::password::Password;
 use keystile::password::pool::Hasher;
 use keystile::password::settings::HashSettings;
+use keystile::random::Random;
 use keystile::token::algorithm::Algorithm;
 use serde_json::{Value, json};
 
@@ -111,7 +112,7 @@ async fn an_imported_bcrypt_hash_is_replaced_at_login() {
 async fn a_hash_of_other_parameters_is_replaced_at_login_and_a_current_one_is_kept() {
     let server = TestServer::start().await;
     let slower = HashSettings { iterations: 2, ..HashSettings::insecure_fast() };
-    let hasher = Hasher::start(&slower, Arc::clone(&server.random)).unwrap();
+    let hasher = Hasher::start(&slower, Arc::clone(&server.random) as Arc<dyn Random>).unwrap();
     let hash = hasher.hash(Password::new(PASSWORD.to_owned())).await.unwrap();
     import(&server, "alice", hash).await;
     server.login("alice").await;

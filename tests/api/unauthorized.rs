@@ -1,89 +1,29 @@
 //! Every operation of the document, and what it says to whom it does not know.
 //!
-//! Goal: no operation is reachable without what it asks for. Method: the table names each operation with
-//! what it takes; an operation that is in the document and not in the table fails the test.
+//! Goal: no operation is reachable without what it asks for. Method: the table in `SECURITY.md` names each
+//! operation with what it takes; one that is in the document and not in the table fails the test.
 
 use std::sync::Arc;
 
-use poem::http::Method;
 use serde_json::{Value, json};
 
+use crate::harness::access::Needs::{self, Admin, Nothing, Offers, Refresh, Scope, Token};
+use crate::harness::access::operations;
 use crate::harness::{ACCESS_TTL, Answer, Call, DOCUMENT, PASSWORD, Pair, SECOND, TestServer};
 
-/// What an operation asks of whoever calls it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Needs {
-    /// Nothing.
-    Nothing,
-    /// Nothing, but a bearer token in place of the body is taken.
-    Offers,
-    /// Any live access token.
-    Token,
-    /// A live access token with this scope.
-    Scope(&'static str),
-    /// A live access token of an administrator.
-    Admin,
-    /// A refresh token.
-    Refresh,
+/// The rows of `SECURITY.md`.
+fn table() -> impl Iterator<Item = (&'static str, &'static str, Needs)> {
+    operations().into_iter().map(|row| (row.method, row.path, row.needs))
 }
-
-use Needs::{Admin, Nothing, Offers, Refresh, Scope, Token};
-
-impl Needs {
-    fn is_public(self) -> bool {
-        matches!(self, Nothing | Offers)
-    }
-}
-
-const TABLE: [(&str, &str, Needs); 37] = [
-    ("POST", "/token", Nothing),
-    ("POST", "/authenticate", Nothing),
-    ("POST", "/auth/token", Nothing),
-    ("POST", "/refresh", Refresh),
-    ("POST", "/revoke", Offers),
-    ("POST", "/introspect", Scope("introspect")),
-    ("POST", "/auth/", Nothing),
-    ("GET", "/users/me", Token),
-    ("PATCH", "/users/me", Scope("me")),
-    ("DELETE", "/users/me", Scope("me")),
-    ("POST", "/users/me/password", Scope("me")),
-    ("POST", "/logout", Token),
-    ("GET", "/users/me/sessions", Scope("me")),
-    ("DELETE", "/users/me/sessions", Scope("me")),
-    ("DELETE", "/users/me/sessions/{id}", Scope("me")),
-    ("GET", "/users", Scope("users:read")),
-    ("POST", "/users", Scope("users:write")),
-    ("GET", "/users/{id}", Scope("users:read")),
-    ("PATCH", "/users/{id}", Scope("users:write")),
-    ("DELETE", "/users/{id}", Scope("users:write")),
-    ("GET", "/users/{id}/sessions", Scope("users:read")),
-    ("DELETE", "/users/{id}/sessions", Scope("users:write")),
-    ("GET", "/", Token),
-    ("GET", "/verify", Token),
-    ("GET", "/.well-known/jwks.json", Nothing),
-    ("GET", "/.well-known/oauth-authorization-server", Nothing),
-    ("GET", "/healthz", Nothing),
-    ("GET", "/readyz", Nothing),
-    ("GET", "/items/", Token),
-    ("GET", "/admin", Admin),
-    ("GET", "/posts", Nothing),
-    ("POST", "/posts", Scope("posts:write")),
-    ("GET", "/posts/{id}", Nothing),
-    ("PUT", "/posts/{id}", Scope("posts:write")),
-    ("DELETE", "/posts/{id}", Scope("posts:write")),
-    ("POST", "/user/signup", Nothing),
-    ("POST", "/user/login", Nothing),
-];
 
 /// Calls the operation, whose id names nothing, without a body: the token is looked at before either.
 #[track_caller]
 fn call<'a>(server: &'a TestServer, method: &str, path: &str) -> Call<'a> {
-    let path = path.replace("{id}", "01ARZ3NDEKTSV4RRFFQ69G5FAV");
-    server.call(method.parse::<Method>().unwrap(), &path)
+    server.operation(method, path, "01ARZ3NDEKTSV4RRFFQ69G5FAV")
 }
 
 fn protected() -> impl Iterator<Item = (&'static str, &'static str, Needs)> {
-    TABLE.into_iter().filter(|(_, _, needs)| !needs.is_public())
+    table().filter(|(_, _, needs)| !needs.is_public())
 }
 
 /// Refused for a bad token, with the challenge that says so.
@@ -111,13 +51,23 @@ fn the_table_lists_every_operation_of_the_document_with_what_it_declares() {
     let mut documented = 0;
     for (path, methods) in DOCUMENT["paths"].as_object().unwrap() {
         for (method, operation) in methods.as_object().unwrap() {
-            let row = TABLE.iter().find(|row| row.0.eq_ignore_ascii_case(method) && row.1 == path);
+            let row = table().find(|row| row.0.eq_ignore_ascii_case(method) && row.1 == path);
             let (.., needs) = row.unwrap_or_else(|| panic!("{method} {path} is not in the table"));
-            assert_eq!(operation["security"], declared(*needs), "{method} {path}");
+            assert_eq!(operation["security"], declared(needs), "{method} {path}");
             documented += 1;
         }
     }
-    assert_eq!(TABLE.len(), documented, "the table lists an operation that is not there");
+    assert_eq!(table().count(), documented, "the table lists an operation that is not there");
+}
+
+#[test]
+fn what_the_table_says_of_an_operation_agrees() {
+    for row in operations() {
+        assert_eq!(row.lets_in[0], row.needs.is_public(), "{} {}", row.method, row.path);
+        assert!(row.lets_in.is_sorted(), "{} {} lets in who has less", row.method, row.path);
+        let has_object = row.path.contains("{id}");
+        assert!(!has_object || row.whose != "-", "{} {}: whose?", row.method, row.path);
+    }
 }
 
 #[tokio::test]
@@ -134,7 +84,7 @@ async fn without_a_token_the_challenge_names_no_error() {
 #[tokio::test]
 async fn what_is_public_asks_for_no_token_and_minds_no_bad_one() {
     let server = TestServer::start().await;
-    for (method, path, _) in TABLE.into_iter().filter(|(_, _, needs)| needs.is_public()) {
+    for (method, path, _) in table().filter(|(_, _, needs)| needs.is_public()) {
         for answer in
             [call(&server, method, path).await, call(&server, method, path).bearer("hunter2").await]
         {
@@ -214,22 +164,12 @@ async fn a_token_that_lacks_the_scope_is_told_which() {
     for (method, path, needs) in protected() {
         let Scope(scope) = needs else { continue };
         let call = call(&server, method, path).bearer(&pair.access);
-        let answer = with_example(call, method, path).await;
+        let answer = call.with_example(method, path).await;
         answer.refused(403, "insufficient_scope");
         let expected =
             format!("Bearer realm=\"keystile\", error=\"insufficient_scope\", scope=\"{scope}\"");
         assert_eq!(answer.header("www-authenticate"), Some(expected.as_str()), "{}", answer.what);
     }
-}
-
-/// The call with the body that the document shows, if it takes one: a body that cannot be read is
-/// refused before the scope is.
-fn with_example<'a>(call: Call<'a>, method: &str, path: &str) -> Call<'a> {
-    let content = &DOCUMENT["paths"][path][method.to_lowercase()]["requestBody"]["content"];
-    if let Some(reference) = content["application/json"]["schema"]["$ref"].as_str() {
-        return call.json(&DOCUMENT.pointer(&reference[1..]).unwrap()["example"]);
-    }
-    if content.is_object() { call.form(&[("token", "x")]) } else { call }
 }
 
 #[tokio::test]

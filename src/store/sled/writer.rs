@@ -21,9 +21,9 @@ const BATCH_MAX: usize = 256;
 /// How many steps the batch before must have had for a batch to wait for company: one client at a time never
 /// does, and a few gain less by sharing a sync than they lose by waiting.
 const COMPANY_MIN: usize = 8;
-/// How long a batch waits for company at most: about what a sync takes. PostgreSQL advises half of that for its
+/// How long a batch waits for company at most: about what a sync takes. `PostgreSQL` advises half of that for its
 /// `commit_delay`; here the whole of it takes the least CPU and has the shortest tail.
-const COMPANY_WAIT: Duration = Duration::from_micros(1000);
+const COMPANY_WAIT: Duration = Duration::from_millis(1);
 
 /// Decides a step and says how to answer it once it is durable, or has failed to become so.
 pub(super) type Job = Box<dyn FnOnce(&mut Staged<'_>) -> Acknowledge + Send>;

@@ -1,5 +1,6 @@
 //! A server in this process, and the few steps that every test starts with.
 
+pub mod access;
 mod answer;
 mod call;
 mod laws;
@@ -7,6 +8,7 @@ pub mod schema;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use keystile::auth::model::scope::{RoleScopes, Scopes};
@@ -23,7 +25,7 @@ use keystile::password::Password;
 use keystile::password::policy::PasswordPolicy;
 use keystile::password::pool::Hasher;
 use keystile::password::settings::HashSettings;
-use keystile::random::{Random, SeededRandom};
+use keystile::random::{Random, RandomError, SeededRandom};
 use keystile::store::Store;
 use keystile::store::sled::{Durability, SledSettings, SledStore};
 use keystile::token::algorithm::Algorithm;
@@ -129,6 +131,19 @@ pub fn roles(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(|&name| name.to_owned()).collect()
 }
 
+/// Randomness that a test can take away.
+pub struct Tap {
+    source: SeededRandom,
+    /// Whether there is none.
+    pub is_dry: AtomicBool,
+}
+
+impl Random for Tap {
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), RandomError> {
+        if self.is_dry.load(Ordering::SeqCst) { Err(RandomError) } else { self.source.fill(bytes) }
+    }
+}
+
 /// A server of its own for one test.
 pub struct TestServer {
     client: TestClient<BoxEndpoint<'static>>,
@@ -140,8 +155,8 @@ pub struct TestServer {
     pub clock: Arc<ManualClock>,
     /// Counts what it hashes.
     pub hasher: Hasher,
-    /// Where ids for records come from.
-    pub random: Arc<dyn Random>,
+    /// Where everything random comes from.
+    pub random: Arc<Tap>,
     document: Value,
     _directory: TempDir,
 }
@@ -159,7 +174,9 @@ impl TestServer {
         let directory = tempfile::tempdir().unwrap();
         let store: Arc<dyn Store> = Arc::new(open(&directory));
         let clock = Arc::new(ManualClock::at(NOW));
-        let random: Arc<dyn Random> = Arc::new(SeededRandom::new(settings.seed));
+        let tap = Tap { source: SeededRandom::new(settings.seed), is_dry: AtomicBool::default() };
+        let tap = Arc::new(tap);
+        let random: Arc<dyn Random> = Arc::clone(&tap) as Arc<dyn Random>;
         let hasher = Hasher::start(&settings.hashing, Arc::clone(&random)).unwrap();
         let keys = store.signing_keys().await.unwrap();
         let prepared =
@@ -178,7 +195,7 @@ impl TestServer {
             auth: Arc::clone(&auth),
             heartbeat: Arc::new(Heartbeat::default()),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
-            random: Arc::clone(&random),
+            random,
             public_url: PUBLIC_URL.to_owned(),
             https: true,
             allowed_hosts: vec![],
@@ -193,7 +210,7 @@ impl TestServer {
             store,
             clock,
             hasher,
-            random,
+            random: tap,
             document,
             _directory: directory,
         })

@@ -1,0 +1,27 @@
+//! What the server owes by number, and what was tried against it.
+//!
+//! A test here is named after the requirement or the attack it shows (`rt_04_..`, `a079_..`); `table` sees to
+//! it that none is forgotten, and that `SECURITY.md` says which test shows what.
+
+#![cfg(test)]
+
+#[expect(dead_code, reason = "the API's own tests use the rest")]
+#[path = "../api/harness/mod.rs"]
+mod harness;
+#[expect(dead_code, reason = "other test targets use the rest")]
+#[path = "../support/mod.rs"]
+mod support;
+
+mod found;
+mod table;
+
+mod access;
+mod committed;
+mod errors;
+mod jwt;
+mod login;
+mod names;
+mod process;
+mod refresh;
+mod sessions;
+mod vectors;
