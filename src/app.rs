@@ -153,14 +153,18 @@ impl App {
         });
         let (stop, stopped) = watch::channel(false);
         let Domain { auth, store, clock, .. } = domain;
-        let beat = background::beat(
-            Arc::clone(&store),
-            Arc::clone(&clock),
-            Arc::clone(&heartbeat),
-            stopped.clone(),
-        );
-        let interval = settings.sweep_interval;
-        let sweep = background::sweep(Arc::clone(&store), clock, interval, stopped.clone());
+        let parts = (Arc::clone(&store), Arc::clone(&clock), Arc::clone(&heartbeat));
+        let until = stopped.clone();
+        let beat = background::kept("heartbeat", stopped.clone(), move || {
+            let (store, clock, heartbeat) = parts.clone();
+            background::beat(store, clock, heartbeat, until.clone())
+        });
+        let (parts, interval) = ((Arc::clone(&store), clock), settings.sweep_interval);
+        let until = stopped.clone();
+        let sweep = background::kept("sweeper", stopped.clone(), move || {
+            let (store, clock) = parts.clone();
+            background::sweep(store, clock, interval, until.clone())
+        });
         let operator = admin.serve(auth, stopped.clone());
         let background = [tokio::spawn(beat), tokio::spawn(sweep), tokio::spawn(operator)];
 
@@ -180,7 +184,9 @@ impl App {
             None => serve.await,
         };
         for task in background {
-            task.await?;
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a background task broke off");
+            }
         }
         store.close().await;
         if has_failed(store.as_ref()).await {

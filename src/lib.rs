@@ -5,7 +5,7 @@
 //! [`auth::model`].
 //!
 //! ```text
-//! main -> cli -> app -> { http, admin } -> auth -> { store, token, password, clock, random }
+//! main -> cli -> app -> { http, admin } -> auth -> { store, token, password, throttle, clock, random }
 //! ```
 //!
 //! The modules in reading order:
@@ -16,6 +16,7 @@ pub mod random;
 pub mod auth;
 pub mod password;
 pub mod store;
+pub mod throttle;
 pub mod token;
 
 pub mod http;

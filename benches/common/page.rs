@@ -17,8 +17,8 @@ const DIRECTORY: &str = "docs/benchmarks";
 const HEAD: &str = "\
 # Benchmarks
 
-How fast and how small Keystile is, measured by two commands that anybody can repeat. This page, its tables
-and its plots are made by them:
+How fast and how small Keystile is, measured by two commands that anybody can repeat. They make this page,
+its tables and its plots; only what is said of the goals that are missed is written by hand:
 
 ```
 cargo bench --bench whole -- --write    # what each operation costs, beside bare references

@@ -134,7 +134,7 @@ resident, with the default cache of 32 MiB.";
     row("disk, all of them", figure(found.disk_filled_mb, "MB"));
     row("open, all just written and closed", seconds(found.open_first));
     row("open after kill -9 under load", seconds(found.open_killed));
-    row("orderly stop, the expired half swept", seconds(found.stop_took));
+    row("orderly stop, after the sweep", seconds(found.stop_took));
     row("open after that", seconds(found.open_swept));
     row("memory, just opened", figure(found.rss_opened_mb, "MB"));
     row("memory, after a check of every session", figure(found.rss_checked_mb, "MB"));
@@ -143,7 +143,7 @@ resident, with the default cache of 32 MiB.";
     for (name, per_mille) in [("p50", 500), ("p99", 990), ("p99.9", 999)] {
         row(&format!("random bearer checks: {name}"), figure(checks.quantile(per_mille), "ms"));
     }
-    row("disk, the expired half swept", figure(found.disk_swept_mb, "MB"));
+    row("disk, after the sweep and its traffic", figure(found.disk_swept_mb, "MB"));
     if let Some(compacted) = &found.compacted {
         row("`keystile compact`", seconds(compacted.took));
         row("disk, compacted", figure(compacted.disk_mb, "MB"));
@@ -156,7 +156,7 @@ fn sweep_table(swept: &Swept) -> Table {
     let Sweep { from, to, records } = swept.sweep;
     let took = to.saturating_sub(from);
     let about = format!(
-        "{CHECKS_PER_SEC} bearer checks of random sessions and {REFRESHES_PER_SEC} refreshes of others a second, \
+        "{CHECKS_PER_SEC} bearer checks of random sessions and up to {REFRESHES_PER_SEC} refreshes of others a second, \
          at a steady pace, before the sweep of the expired half and during it. A request that was due while the \
          one before it was not answered counts from when it was due. The sweep went through {records} sessions in \
          {}: {} a second.",

@@ -20,8 +20,11 @@ use super::common::served::Served;
 pub const LIFE: Duration = Duration::from_secs(15 * 60);
 /// Bearer checks a second.
 pub const CHECKS_PER_SEC: u32 = 1000;
-/// Refreshes a second.
+/// Refreshes a second, where there are sessions enough.
 pub const REFRESHES_PER_SEC: u32 = 100;
+/// For how many seconds of refreshes the sessions have to last, each being exchanged once: longer than a sweep takes
+/// on a slow disk.
+const SECONDS_MAX: usize = 200;
 /// Connections of each kind.
 const CONNECTIONS: u32 = 32;
 
@@ -76,6 +79,11 @@ impl Supply {
         Ok(dealt)
     }
 
+    fn refreshes_per_sec(&self) -> Result<u32> {
+        let lasting = u32::try_from(self.logins.len() / 2 / SECONDS_MAX)?;
+        Ok(lasting.clamp(1, REFRESHES_PER_SEC))
+    }
+
     fn request(&self, kind: Kind) -> Result<Vec<u8>> {
         let half = self.logins.len() / 2;
         match kind {
@@ -103,7 +111,8 @@ pub async fn run(
 ) -> Result<Samples> {
     let begun = Instant::now();
     let mut tasks = JoinSet::new();
-    for (kind, rate) in [(Kind::Check, CHECKS_PER_SEC), (Kind::Refresh, REFRESHES_PER_SEC)] {
+    let refreshes = supply.refreshes_per_sec()?;
+    for (kind, rate) in [(Kind::Check, CHECKS_PER_SEC), (Kind::Refresh, refreshes)] {
         for number in 0..CONNECTIONS {
             let connection = Connection::open(served.address).await?;
             let first = begun + Duration::from_secs(1) * number / rate;

@@ -48,6 +48,10 @@ pub async fn perform(
             let user = auth.find_user_by_name(acting, &name).await.map_err(refusal)?;
             Reply::Account(Account::of(&user))
         }
+        Request::UsersUnlock { name } => {
+            let user = auth.unlock_user(operator, &name).await.map_err(refusal)?;
+            Reply::Account(Account::of(&user))
+        }
         Request::Export => {
             return auth.export(operator).await.map(Answer::Dump).map_err(not_exported);
         }

@@ -30,6 +30,11 @@ pub enum Request {
         /// The user's name.
         name: String,
     },
+    /// Lifts the lock of a user's password.
+    UsersUnlock {
+        /// The user's name.
+        name: String,
+    },
     /// Dumps users, posts and audit events.
     Export,
 }

@@ -55,7 +55,9 @@ pub async fn sweep(
     stopped: watch::Receiver<bool>,
 ) {
     while goes_on(&stopped, interval).await {
-        let leap = clock.now().since(clock.steady());
+        // One time for the whole round: a long one must not go on by a clock that leaps meanwhile.
+        let now = clock.now();
+        let leap = now.since(clock.steady());
         if leap > LEAP_MAX {
             tracing::error!(leap_secs = leap.as_secs(), "the clock has leapt: nothing is swept");
             continue;
@@ -63,7 +65,7 @@ pub async fn sweep(
         let (began, mut records) = (Instant::now(), 0);
         loop {
             let step_began = Instant::now();
-            match store.sweep(clock.now(), SWEEP_STEP).await {
+            match store.sweep(now, SWEEP_STEP).await {
                 Ok(step) => {
                     records += step;
                     let rest = step_began.elapsed().saturating_mul(SWEEP_REST).min(SWEEP_REST_MAX);
@@ -84,10 +86,53 @@ pub async fn sweep(
     }
 }
 
+/// Runs what `task` makes until it ends by itself; one that panics is begun anew, since the server goes on
+/// without it (TM-05).
+pub async fn kept<F: Future<Output = ()> + Send + 'static>(
+    name: &'static str,
+    stopped: watch::Receiver<bool>,
+    task: impl Fn() -> F,
+) {
+    while let Err(error) = tokio::spawn(task()).await {
+        tracing::error!(%error, name, "a background task broke off and is begun anew");
+        if !goes_on(&stopped, BEAT_INTERVAL).await {
+            break;
+        }
+    }
+}
+
 /// Waits for `interval`; false if it is time to stop instead.
 async fn goes_on(stopped: &watch::Receiver<bool>, interval: Duration) -> bool {
     tokio::select! {
         () = tokio::time::sleep(interval) => true,
         () = until(stopped.clone()) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn tm_05_a_task_that_panics_is_begun_anew_and_one_that_ends_is_not() {
+        let (_stop, stopped) = watch::channel(false);
+        let begun = Arc::new(AtomicU32::new(0));
+        kept("test", stopped, || {
+            let begun = Arc::clone(&begun);
+            async move {
+                assert!(begun.fetch_add(1, Ordering::Relaxed) >= 2, "planted");
+            }
+        })
+        .await;
+        assert_eq!(begun.load(Ordering::Relaxed), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_panics_is_left_when_the_server_stops() {
+        let (stop, stopped) = watch::channel(false);
+        stop.send_replace(true);
+        kept("test", stopped, || async { panic!("planted") }).await;
     }
 }

@@ -11,6 +11,7 @@ use crate::auth::model::audit::{Actor, AuditEvent, Event};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::config::Config;
 use crate::random::SystemRandom;
+pub use crate::store::dump::START as DUMP_START;
 use crate::store::dump::{Contents, survey};
 use crate::store::sled::{self as engine, Checked, Compacted, ImportError, Load, SledStore};
 use crate::store::{SigningKeys, Store};

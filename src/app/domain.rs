@@ -11,9 +11,10 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::password::pool::Hasher;
 use crate::password::settings::HashSettings;
-use crate::random::{Random, SystemRandom};
+use crate::random::{self, Random, SystemRandom};
 use crate::store::Store;
 use crate::store::sled::{OpenError, SledStore};
+use crate::throttle::Throttle;
 use crate::token::{Tokens, ring};
 
 /// What to do about a clock that stands behind the data.
@@ -66,12 +67,14 @@ pub async fn open(config: &Config, rule: ClockRule, missing: Missing) -> anyhow:
     let random: Arc<dyn Random> = Arc::new(SystemRandom);
     let clock = Arc::new(resume_clock(store.as_ref(), rule).await?);
     let tokens = ready_tokens(config, store.as_ref(), clock.as_ref(), random.as_ref()).await?;
+    let throttle = ready_throttle(config, store.as_ref(), &clock, random.as_ref()).await?;
     let hash_workers = hashing.workers;
     let auth = Auth::new(Parts {
         store: Arc::clone(&store),
         clock: Arc::clone(&clock) as Arc<dyn Clock>,
         random: Arc::clone(&random),
         hasher: Hasher::start(&hashing, Arc::clone(&random))?,
+        throttle,
         passwords,
         tokens,
         policy: settings::policy(config),
@@ -101,6 +104,19 @@ async fn resume_clock(store: &dyn Store, rule: ClockRule) -> anyhow::Result<Syst
         ClockRule::Accept => SystemClock::above(mark)?,
         ClockRule::Check => SystemClock::resume(mark)?,
     })
+}
+
+/// The limits that are configured, with the stored key, which the first start makes and writes.
+async fn ready_throttle(
+    config: &Config,
+    store: &dyn Store,
+    clock: &Arc<SystemClock>,
+    random: &dyn Random,
+) -> anyhow::Result<Option<Arc<Throttle>>> {
+    let Some(settings) = settings::throttle(config) else { return Ok(None) };
+    let name_key = store.throttle_key(random::bytes(random)?).await?;
+    let clock = Arc::clone(clock) as Arc<dyn Clock>;
+    Ok(Some(Arc::new(Throttle::new(&settings, &name_key, &clock))))
 }
 
 /// The tokens with the stored keys, which the first start makes and writes.

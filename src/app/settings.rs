@@ -1,9 +1,11 @@
 //! The configuration as plain settings of each room, which know nothing of where they come from.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anyhow::Context;
 
+use crate::auth::model::attempts::AccountLimits;
 use crate::auth::model::username::NamePolicy;
 use crate::auth::policy::{Policy, RESERVED_NAMES, Registration};
 use crate::config::{self, Config};
@@ -11,6 +13,7 @@ use crate::http::Features;
 use crate::password::policy::{BreachedList, PasswordPolicy};
 use crate::password::settings::{HashSettings, default_workers};
 use crate::store::sled::{Durability, SledSettings};
+use crate::throttle::ThrottleSettings;
 use crate::token::TokenSettings;
 
 /// How many hashes wait for each worker before the next one is told to come back.
@@ -85,15 +88,33 @@ pub(super) fn passwords(config: &Config) -> anyhow::Result<PasswordPolicy> {
     Ok(PasswordPolicy::new(usize::try_from(passwords.min_length)?, breached.transpose()?))
 }
 
+/// How often passwords may be wrong; none if that is all the same.
+pub(super) fn throttle(config: &Config) -> Option<ThrottleSettings> {
+    let throttle = &config.throttle;
+    throttle.enabled.then_some(ThrottleSettings {
+        account: AccountLimits {
+            free_failures: throttle.free_failures,
+            first_delay: throttle.first_delay,
+            max_delay: throttle.max_delay,
+            lock_after: throttle.lock_after,
+            known_for: throttle.known_for,
+        },
+        source_failures_per_minute: throttle.source_failures_per_minute,
+        failures_per_second: throttle.failures_per_second,
+        registrations_per_hour: throttle.registrations_per_hour,
+    })
+}
+
 /// The rules of the domain.
 pub(super) fn policy(config: &Config) -> Policy {
-    let host = config.server.public_url.host().to_ascii_lowercase();
-    let issuer_host = host_of(&config.tokens.issuer);
-    let reserved = RESERVED_NAMES.map(str::to_owned).into_iter().chain(issuer_host);
+    let public_host = config.server.public_url.host().to_ascii_lowercase();
+    let hosts: BTreeSet<_> =
+        host_of(&config.tokens.issuer).into_iter().chain([public_host]).collect();
+    let reserved = RESERVED_NAMES.map(str::to_owned).into_iter();
     Policy {
         names: if config.users.unicode_names { NamePolicy::Unicode } else { NamePolicy::Ascii },
-        reserved_names: reserved.chain([host.clone()]).collect(),
-        host,
+        reserved_names: reserved.chain(hosts.iter().cloned()).collect(),
+        hosts,
         registration: match config.users.registration {
             config::users::Registration::Open => Registration::Open,
             config::users::Registration::Closed => Registration::Closed,

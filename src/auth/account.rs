@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::authenticate::Identity;
+use super::credential::{CredentialError, Subject};
 use super::model::audit::{Actor, AuditEvent, Event};
 use super::model::scope::known;
 use super::model::user::{
@@ -11,9 +12,10 @@ use super::model::user::{
 use super::model::username::{Email, EmailError};
 use super::{Auth, Fault, Forbidden, Origin, faults};
 use crate::password::policy::PolicyError;
-use crate::password::{HashError, Password, Verdict};
+use crate::password::{HashError, Password};
 use crate::random::RandomError;
 use crate::store::StoreError;
+use crate::throttle::Later;
 
 /// The profile fields to set, as submitted: `None` leaves one, `Some(None)` removes it.
 #[derive(Clone, Default)]
@@ -42,6 +44,9 @@ pub enum AccountError {
     /// The current password is not that.
     #[error("the password is incorrect")]
     InvalidPassword,
+    /// Too many attempts: the password was not looked at.
+    #[error(transparent)]
+    Later(#[from] Later),
     /// The account changed meanwhile; nothing was done.
     #[error("the account was changed by another request")]
     Conflict,
@@ -135,7 +140,7 @@ impl Auth {
     ) -> Result<(), AccountError> {
         caller.require(known::ME)?;
         self.check_password(&new, &caller.user().username)?;
-        self.confirm(caller, current).await?;
+        self.confirm(caller, current, origin).await?;
         let new_hash = self.parts.hasher.hash(new).await?;
         let update = UserUpdate {
             change: UserChange { password_hash: Some(new_hash), ..UserChange::default() },
@@ -159,17 +164,24 @@ impl Auth {
         origin: &Origin,
     ) -> Result<(), AccountError> {
         caller.require(known::ME)?;
-        self.confirm(caller, password).await?;
+        self.confirm(caller, password, origin).await?;
         let audit = vec![self.own_event(Event::UserDeleted, caller, origin)?];
         Ok(self.store().delete_user(caller.user().id, verified(caller), audit).await?)
     }
 
     /// Demands the caller's password, by the same verifier as login.
-    async fn confirm(&self, caller: &Identity, password: Password) -> Result<(), AccountError> {
-        let hash = Some(caller.user().password_hash.clone());
-        match self.parts.hasher.verify(Arc::new(password), hash).await? {
-            Verdict::Right | Verdict::RightButOutdated => Ok(()),
-            Verdict::Wrong => Err(AccountError::InvalidPassword),
+    async fn confirm(
+        &self,
+        caller: &Identity,
+        password: Password,
+        origin: &Origin,
+    ) -> Result<(), AccountError> {
+        let subject = Subject::User(caller.user());
+        match self.prove(subject, Arc::new(password), origin).await {
+            Ok(_) => Ok(()),
+            Err(CredentialError::Wrong) => Err(AccountError::InvalidPassword),
+            Err(CredentialError::Later(later)) => Err(later.into()),
+            Err(CredentialError::Fault(fault)) => Err(fault.into()),
         }
     }
 

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use super::credential::{CredentialError, Proof, Subject};
 use super::model::scope::{InvalidScope, Scopes};
 use super::model::user::{Expect, PasswordHash, SessionsAfter, User, UserChange, UserUpdate};
 use super::pair::TokenPair;
 use super::{Auth, Fault, Origin, faults};
-use crate::password::{HashError, Password, Verdict};
+use crate::password::Password;
 use crate::store::StoreError;
+use crate::throttle::Later;
 
 /// What somebody logs in with, as submitted.
 pub struct Credentials {
@@ -22,9 +24,12 @@ pub struct Credentials {
 /// Why a login was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum LoginError {
-    /// Unknown user or wrong password: one answer, one amount of work.
+    /// Unknown user, wrong password or locked account: one answer, one amount of work.
     #[error("incorrect username or password")]
     InvalidCredentials,
+    /// Too many attempts: this one was not looked at, whoever's it is.
+    #[error(transparent)]
+    Later(#[from] Later),
     /// The right password of a disabled user.
     #[error("inactive user")]
     Inactive,
@@ -36,7 +41,17 @@ pub enum LoginError {
     Fault(#[from] Fault),
 }
 
-faults!(LoginError: StoreError, HashError);
+faults!(LoginError: StoreError);
+
+impl From<CredentialError> for LoginError {
+    fn from(error: CredentialError) -> Self {
+        match error {
+            CredentialError::Wrong => Self::InvalidCredentials,
+            CredentialError::Later(later) => Self::Later(later),
+            CredentialError::Fault(fault) => Self::Fault(fault),
+        }
+    }
+}
 
 /// How often a login starts over because the user changed under it without getting another password.
 const ATTEMPTS: usize = 3;
@@ -45,14 +60,16 @@ impl Auth {
     /// Verifies a password and opens a session.
     ///
     /// # Errors
-    /// `InvalidCredentials` for an unknown name as for a wrong password, after the same work.
+    /// `InvalidCredentials` for an unknown name as for a wrong password, after the same work; `Later` for both
+    /// alike.
     pub async fn login(
         &self,
         credentials: Credentials,
         origin: &Origin,
     ) -> Result<TokenPair, LoginError> {
         let asked = credentials.scope.as_deref().map(Scopes::parse).transpose()?;
-        let mut user = self.verified(&credentials.username, credentials.password).await?;
+        let Credentials { username, password, .. } = credentials;
+        let mut user = self.verified(&username, password, origin).await?;
         for _ in 0..ATTEMPTS {
             if user.disabled {
                 return Err(LoginError::Inactive);
@@ -67,21 +84,28 @@ impl Auth {
     }
 
     /// The user of that name, if the password is right. A hash of older parameters is replaced in passing.
-    async fn verified(&self, username: &str, password: Password) -> Result<User, LoginError> {
-        let user = match self.parse_username(username) {
-            Ok(name) => self.store().user_by_name(&name).await?,
-            Err(_) => None,
+    async fn verified(
+        &self,
+        username: &str,
+        password: Password,
+        origin: &Origin,
+    ) -> Result<User, LoginError> {
+        // One account counts the attempts at every spelling of its name (LT-02).
+        let (name, user) = match self.parse_username(username) {
+            Ok(name) => (name.as_str().to_owned(), self.store().user_by_name(&name).await?),
+            Err(_) => (username.to_lowercase(), None),
         };
+        let subject = user.as_ref().map_or(Subject::Stranger(&name), Subject::User);
         let password = Arc::new(password);
-        let hash = user.as_ref().map(|user| user.password_hash.clone());
-        let verdict = self.parts.hasher.verify(Arc::clone(&password), hash).await?;
-        let user = user.filter(|_| verdict != Verdict::Wrong).ok_or_else(|| {
+        let proved = self.prove(subject, Arc::clone(&password), origin).await;
+        if let Err(CredentialError::Wrong | CredentialError::Later(_)) = &proved {
             tracing::info!(event = "login_failed", "login refused");
-            LoginError::InvalidCredentials
-        })?;
-        match verdict {
-            Verdict::RightButOutdated => Ok(self.rehashed(user, password).await),
-            Verdict::Right | Verdict::Wrong => Ok(user),
+        }
+        let proof = proved?;
+        match (user, proof) {
+            (Some(user), Proof::Current) => Ok(user),
+            (Some(user), Proof::Outdated) => Ok(self.rehashed(user, password).await),
+            (None, _) => Err(LoginError::InvalidCredentials),
         }
     }
 

@@ -4,6 +4,18 @@ use super::authenticate::Identity;
 use super::model::audit::{Actor, Event};
 use super::model::id::{Nonce, SessionId, UserId};
 use super::{Auth, Fault, Origin};
+use crate::throttle::Later;
+
+/// Why a token was not revoked.
+#[derive(Debug, thiserror::Error)]
+pub enum RevokeError {
+    /// Too many tokens that are none of ours.
+    #[error(transparent)]
+    Later(#[from] Later),
+    /// It could not be done.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
 
 impl Auth {
     /// Ends the caller's session.
@@ -19,19 +31,31 @@ impl Auth {
     /// even if it has been replaced. Anything else is already revoked, and that is not an error (§2.2).
     ///
     /// # Errors
-    /// A [`Fault`] when the end could not be put on disk.
-    pub async fn revoke(&self, token: &str, origin: &Origin) -> Result<(), Fault> {
+    /// A [`Fault`] when the end could not be put on disk; `Later` for a token that this server never made,
+    /// after too many of them. One that it made can be revoked whatever others try (RFC 7009 §5).
+    pub async fn revoke(&self, token: &str, origin: &Origin) -> Result<(), RevokeError> {
         let (tokens, now) = (&self.parts.tokens, self.now());
         let (session, accepting) = if let Ok(claims) = tokens.verify_refresh(token, now) {
             ((claims.user, claims.session), None)
         } else if let Ok(claims) = tokens.verify_access(token, now) {
             ((claims.user, claims.session), Some(claims.nonce))
         } else {
-            return Ok(());
+            return Ok(self.count_foreign(token, origin)?);
         };
         // The step itself asks whether the token lives. A read before it would already see an end that is
         // still on its way to the disk, and the answer would come before that end is certain.
-        self.end_session(Actor::Anonymous, session, accepting, origin).await.map(drop)
+        self.end_session(Actor::Anonymous, session, accepting, origin).await?;
+        Ok(())
+    }
+
+    /// Counts a token that was refused, unless this server made it once: nobody guesses those.
+    pub(super) fn count_foreign(&self, token: &str, origin: &Origin) -> Result<(), Later> {
+        match &self.parts.throttle {
+            Some(throttle) if !self.parts.tokens.has_made(token, self.now()) => {
+                throttle.foreign_token(origin.source())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Ends one session, with its audit event; whether it lived. With `accepting`, only if it accepts a

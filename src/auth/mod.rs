@@ -6,6 +6,7 @@
 
 pub mod account;
 pub mod authenticate;
+mod credential;
 pub mod export;
 pub mod introspect;
 pub mod login;
@@ -19,10 +20,12 @@ pub mod register;
 pub mod sessions;
 pub mod users;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::auth::model::audit::{Actor, AuditEvent, Event};
 use crate::auth::model::id::{EventId, SessionId, UserId};
+use crate::auth::model::source::Source;
 use crate::auth::model::username::{Username, UsernameError};
 use crate::auth::policy::Policy;
 use crate::clock::{Clock, Timestamp};
@@ -31,6 +34,7 @@ use crate::password::pool::Hasher;
 use crate::password::{HashError, Password};
 use crate::random::{Random, RandomError};
 use crate::store::{Store, StoreError};
+use crate::throttle::Throttle;
 use crate::token::{SignError, Tokens};
 
 /// The name of this program, which is nobody's password.
@@ -46,6 +50,8 @@ pub struct Parts {
     pub random: Arc<dyn Random>,
     /// The pool that computes password hashes.
     pub hasher: Hasher,
+    /// Keeps attempts at passwords rare; none lets all through.
+    pub throttle: Option<Arc<Throttle>>,
     /// The rules for new passwords.
     pub passwords: PasswordPolicy,
     /// Signs and verifies.
@@ -59,11 +65,11 @@ pub struct Auth {
     parts: Parts,
 }
 
-/// Where a request came from, as it is noted in sessions and audit events.
+/// Where a request came from, as it is noted in sessions and audit events and counted by limits.
 #[derive(Clone, Debug, Default)]
 pub struct Origin {
-    /// The client's address.
-    pub ip: Option<String>,
+    /// The client's address; none for what came over no network.
+    pub ip: Option<IpAddr>,
     /// What the client calls itself.
     pub user_agent: Option<String>,
     /// The request's id.
@@ -99,6 +105,19 @@ pub enum Forbidden {
     /// The thing belongs to somebody else, or to somebody with more authority.
     #[error("not yours to change")]
     Authority,
+}
+
+impl Origin {
+    /// Whom the limits count its attempts for.
+    #[must_use]
+    pub fn source(&self) -> Source {
+        Source::of(self.ip)
+    }
+
+    /// The client's address as it is noted.
+    fn ip_text(&self) -> Option<String> {
+        self.ip.map(|ip| ip.to_string())
+    }
 }
 
 impl Auth {
@@ -140,7 +159,9 @@ impl Auth {
 
     /// Checks a password that `username` is about to get.
     fn check_password(&self, password: &Password, username: &Username) -> Result<(), PolicyError> {
-        let names = [PRODUCT, &self.parts.policy.host];
+        let policy = &self.parts.policy;
+        let names = [PRODUCT, &policy.issuer, &policy.audience].into_iter();
+        let names: Vec<_> = names.chain(policy.hosts.iter().map(String::as_str)).collect();
         self.parts.passwords.check(password, username, &names)
     }
 
@@ -160,7 +181,7 @@ impl Auth {
             actor,
             user: Some(user),
             session,
-            ip: origin.ip.clone(),
+            ip: origin.ip_text(),
             request_id: origin.request_id.clone(),
         })
     }

@@ -4,10 +4,12 @@
 //! Knows no HTTP, no engine, no JWT. It is the one part of `auth` that the rooms below may name, since
 //! the store keeps these very records and must decide by these very rules.
 
+pub mod attempts;
 pub mod audit;
 pub mod id;
 pub mod post;
 pub mod scope;
 pub mod session;
+pub mod source;
 pub mod user;
 pub mod username;

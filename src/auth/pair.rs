@@ -53,7 +53,7 @@ impl Auth {
             created_at: now,
             last_used_at: now,
             ends_at,
-            ip: origin.ip.clone(),
+            ip: origin.ip_text(),
             user_agent: origin.user_agent.as_deref().map(shortened),
             current,
             replaced: None,

@@ -24,8 +24,8 @@ pub struct Policy {
     pub default_roles: BTreeSet<String>,
     /// What each role allows.
     pub role_scopes: Arc<RoleScopes>,
-    /// The public URL's host, which is nobody's password.
-    pub host: String,
+    /// The hosts of the public URL and of the issuer, which are nobody's passwords.
+    pub hosts: BTreeSet<String>,
     /// The issuer, `iss` of every token.
     pub issuer: String,
     /// The audience, `aud` of every access token.

@@ -11,6 +11,7 @@ use crate::password::policy::PolicyError;
 use crate::password::{HashError, Password};
 use crate::random::RandomError;
 use crate::store::StoreError;
+use crate::throttle::Later;
 
 /// What a new user is made of, as submitted.
 pub struct NewAccount {
@@ -45,6 +46,9 @@ pub enum RegisterError {
     /// The password breaks a rule.
     #[error(transparent)]
     Password(#[from] PolicyError),
+    /// Too many registrations from one source.
+    #[error(transparent)]
+    Later(#[from] Later),
     /// The name is taken.
     #[error("this username is taken")]
     Taken,
@@ -80,6 +84,9 @@ impl Auth {
         if self.parts.policy.reserved_names.contains(checked.username.as_str()) {
             return Err(RegisterError::Reserved);
         }
+        if let Some(throttle) = &self.parts.throttle {
+            throttle.registration(origin.source())?;
+        }
         let user = self.make_user(checked).await?;
         let created = self.event(Event::UserCreated, Actor::Anonymous, (user.id, None), origin)?;
         match self.store().create_user(user.clone(), None, vec![created]).await {
@@ -111,6 +118,7 @@ impl Auth {
     /// Checks the fields against the rules, the cheap ones before anything is hashed.
     pub(super) fn check_account(&self, account: NewAccount) -> Result<Checked, RegisterError> {
         let username = self.parse_username(&account.username)?;
+        username.check_new()?;
         let email = account.email.as_deref().map(Email::parse).transpose()?;
         let full_name = account.full_name.as_deref().map(parse_full_name).transpose()?;
         self.check_password(&account.password, &username)?;

@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use super::account::{ProfileChange, ProfileError};
-use super::model::audit::{AuditEvent, Event};
+use super::model::audit::{Actor, AuditEvent, Event};
 use super::model::id::UserId;
 use super::model::scope::known;
 use super::model::session::Session;
 use super::model::user::{Expect, SessionsAfter, Standing, User, UserChange, UserUpdate};
 use super::model::username::Username;
-use super::policy::Acting;
+use super::policy::{Acting, Operator};
 use super::register::{NewAccount, RegisterError};
 use super::{Auth, Fault, Forbidden, Origin, faults};
 use crate::password::policy::PolicyError;
@@ -151,8 +151,8 @@ impl Auth {
     /// Makes a user; reserved names may be given this way.
     ///
     /// # Errors
-    /// `Forbidden` without the scope `users:write`, or for a role that is not the caller's to give;
-    /// `Conflict` when the caller's authority changed meanwhile.
+    /// `Forbidden` without the scope `users:write`, or for a role that is not the caller's to give, a default
+    /// one included; `Conflict` when the caller's authority changed meanwhile.
     pub async fn add_user(
         &self,
         acting: Acting<'_>,
@@ -160,14 +160,14 @@ impl Auth {
         origin: &Origin,
     ) -> Result<User, UsersError> {
         acting.require(known::USERS_WRITE)?;
-        if let Some(roles) = &new_user.roles {
-            self.check_roles(roles)?;
-            acting.may_grant(roles, &self.parts.policy)?;
-        }
+        // What nobody named is given all the same: only open registration makes the default roles free.
+        let roles = new_user.roles.unwrap_or_else(|| self.parts.policy.default_roles.clone());
+        self.check_roles(&roles)?;
+        acting.may_grant(&roles, &self.parts.policy)?;
         let checked = self.check_account(new_user.account)?;
         let mut user = self.make_user(checked).await?;
         user.disabled = new_user.disabled;
-        user.roles = new_user.roles.unwrap_or(user.roles);
+        user.roles = roles;
         let created = self.event(Event::UserCreated, acting.actor(), (user.id, None), origin)?;
         match self.store().create_user(user.clone(), standing(acting), vec![created]).await {
             Ok(()) => Ok(user),
@@ -222,6 +222,19 @@ impl Auth {
         Ok(self.store().delete_user(id, judged(acting, &target), vec![deleted]).await?)
     }
 
+    /// Lifts the lock and every wait that wrong passwords have brought upon the user of this name.
+    ///
+    /// # Errors
+    /// `NotFound` for a name that nobody has.
+    pub async fn unlock_user(&self, operator: &Operator, name: &str) -> Result<User, UsersError> {
+        let user = self.find_user_by_name(Acting::Operator(operator), name).await?;
+        let origin = Origin::default();
+        let unlocked =
+            self.event(Event::AccountUnlocked, Actor::Operator, (user.id, None), &origin)?;
+        self.store().throttle_unlock(user.id, vec![unlocked]).await?;
+        Ok(user)
+    }
+
     /// The live sessions of a user, oldest first.
     ///
     /// # Errors
@@ -238,7 +251,8 @@ impl Auth {
     /// Ends all sessions of a user.
     ///
     /// # Errors
-    /// `Forbidden` without the scope `users:write`, or when the caller's authority changed meanwhile.
+    /// As [`Auth::remove_user`], but for the last administrator: to be logged out again and again is to be kept
+    /// from acting.
     pub async fn end_user_sessions(
         &self,
         acting: Acting<'_>,
@@ -246,18 +260,16 @@ impl Auth {
         origin: &Origin,
     ) -> Result<(), UsersError> {
         acting.require(known::USERS_WRITE)?;
+        let target = self.store().user(id).await?.ok_or(UsersError::NotFound)?;
+        acting.may_govern(&target, &self.parts.policy.role_scopes)?;
         let update = UserUpdate {
             change: UserChange::default(),
-            expect: Expect { actor: standing(acting), ..Expect::default() },
+            expect: judged(acting, &target),
             sessions: SessionsAfter::EndAll,
         };
         let ended = self.event(Event::SessionsEnded, acting.actor(), (id, None), origin)?;
-        match self.store().update_user(id, update, vec![ended]).await {
-            Ok(_) => Ok(()),
-            // Nothing of the target was judged, so it is the caller who has changed.
-            Err(StoreError::Conflict) => Err(Forbidden::Authority.into()),
-            Err(other) => Err(other.into()),
-        }
+        self.store().update_user(id, update, vec![ended]).await?;
+        Ok(())
     }
 
     /// What a refused creation means: there are two reasons, and a taken name explains itself.

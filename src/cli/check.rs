@@ -25,5 +25,6 @@ pub fn run(common: &Common) -> anyhow::Result<()> {
     let tables = checked.tables.into_iter();
     let rows: Vec<_> =
         tables.map(|(table, entries)| [table.to_owned(), entries.to_string()]).collect();
-    Ok(output::table(["TABLE", "ENTRIES"], &rows)?)
+    output::table(["TABLE", "ENTRIES"], &rows)?;
+    Ok(output::line("all tables agree")?)
 }

@@ -1,7 +1,7 @@
 //! `keystile export`.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -14,12 +14,14 @@ use super::progress::Progress;
 use super::reach::Reach;
 use super::{Common, output};
 use crate::admin::protocol::DumpEnd;
+use crate::app::data::DUMP_START;
 use crate::app::domain::Missing;
 
 /// Where to.
 #[derive(Args)]
 pub struct ExportArgs {
-    /// The file to write, or - for standard output. It holds password hashes: keep it like the data itself
+    /// The file to write, or - for standard output. A dump that is there is replaced, any other file is not.
+    /// It holds password hashes: keep it like the data itself
     file: PathBuf,
 }
 
@@ -92,6 +94,9 @@ impl PartialFile {
         if fs::metadata(target).is_ok_and(|found| !found.is_file()) {
             bail!("it is not a regular file; for standard output write -");
         }
+        if !is_dump_or_nothing(target)? {
+            bail!("it is there already and is no dump");
+        }
         let mut name = target.file_name().context("it has no file name")?.to_owned();
         name.push(".partial");
         let path = target.with_file_name(name);
@@ -117,6 +122,18 @@ impl PartialFile {
         let directory = target.parent().filter(|parent| !parent.as_os_str().is_empty());
         File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
     }
+}
+
+/// Whether nothing is lost when `target` is replaced: a mistyped name must not cost a configuration or the data.
+fn is_dump_or_nothing(target: &Path) -> anyhow::Result<bool> {
+    let file = match File::open(target) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+        Err(error) => return Err(error.into()),
+    };
+    let mut start = Vec::new();
+    file.take(DUMP_START.len() as u64).read_to_end(&mut start)?;
+    Ok(start.is_empty() || start == DUMP_START)
 }
 
 /// Removes what an export that was broken off has left; anything but a regular file stays.

@@ -1,4 +1,4 @@
-//! `keystile users add|list|show`.
+//! `keystile users add|list|show|unlock`.
 
 use std::io::{self, BufRead, IsTerminal, Read};
 
@@ -24,6 +24,11 @@ pub enum UsersCommand {
     List,
     /// Show one user
     Show {
+        /// The user's name
+        name: String,
+    },
+    /// Let a user log in again who is locked out after too many wrong passwords
+    Unlock {
         /// The user's name
         name: String,
     },
@@ -57,6 +62,7 @@ pub fn run(common: &Common, command: UsersCommand) -> anyhow::Result<()> {
         UsersCommand::Add(args) => add(common, args),
         UsersCommand::List => list(common),
         UsersCommand::Show { name } => show(common, name),
+        UsersCommand::Unlock { name } => unlock(common, name),
     }
 }
 
@@ -138,6 +144,20 @@ fn show(common: &Common, name: String) -> anyhow::Result<()> {
         ("created", account.created_at.clone()),
     ] {
         output::line(&format!("{label:<10} {value}"))?;
+    }
+    Ok(())
+}
+
+fn unlock(common: &Common, name: String) -> anyhow::Result<()> {
+    let Reply::Account(account) =
+        Reach::open(common, Missing::Refuse)?.call(Request::UsersUnlock { name })?
+    else {
+        bail!(UNEXPECTED)
+    };
+    if common.json {
+        output::json(&account)?;
+    } else {
+        output::line(&format!("unlocked {}", account.username))?;
     }
     Ok(())
 }

@@ -4,7 +4,9 @@
 
 use figment::value::{Num, Value};
 
-use super::{log, oauth, passwords, roles, samples, server, sessions, storage, tokens, users};
+use super::{
+    log, oauth, passwords, roles, samples, server, sessions, storage, throttle, tokens, users,
+};
 
 /// One key of one section.
 #[derive(Debug)]
@@ -37,6 +39,7 @@ pub fn all() -> impl Iterator<Item = &'static Key> {
         sessions::KEYS,
         users::KEYS,
         passwords::KEYS,
+        throttle::KEYS,
         roles::KEYS,
         samples::KEYS,
         log::KEYS,

@@ -16,6 +16,7 @@ pub mod server;
 pub mod sessions;
 pub mod sources;
 pub mod storage;
+pub mod throttle;
 pub mod tokens;
 pub mod users;
 mod values;
@@ -29,6 +30,7 @@ use self::server::Server;
 use self::sessions::Sessions;
 use self::sources::Sources;
 use self::storage::Storage;
+use self::throttle::Throttle;
 use self::tokens::Tokens;
 use self::users::Users;
 use self::values::Values;
@@ -50,6 +52,8 @@ pub struct Config {
     pub users: Users,
     /// How passwords are hashed and what they must be like.
     pub passwords: Passwords,
+    /// How often passwords may be wrong.
+    pub throttle: Throttle,
     /// What each role may do.
     pub roles: Roles,
     /// The sample endpoints.
@@ -106,6 +110,7 @@ impl Config {
         let mut warnings = sources.misspelt();
         let server = Server::read(&values)?;
         let tokens = Tokens::read(&values, &server.public_url, &mut warnings)?;
+        let users = Users::read(&values)?;
         let shown = shown(&values, &tokens);
         Ok(Self {
             server,
@@ -113,9 +118,10 @@ impl Config {
             tokens,
             oauth: OAuth::read(&values)?,
             sessions: Sessions::read(&values)?,
-            users: Users::read(&values)?,
             passwords: Passwords::read(&values)?,
-            roles: Roles::read(&values)?,
+            throttle: Throttle::read(&values)?,
+            roles: Roles::read(&values, users.registration)?,
+            users,
             samples: Samples::read(&values)?,
             log: Log::read(&values)?,
             warnings,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::ConfigError;
 use super::key::{Key, Kind};
+use super::users::Registration;
 use super::values::Values;
 use crate::auth::model::scope::{ADMIN_ROLE, RoleScopes, SCOPES_MAX, Scopes, known};
 
@@ -39,7 +40,7 @@ pub(super) fn name_in(name: &str) -> Option<&str> {
 }
 
 impl Roles {
-    pub(super) fn read(values: &Values) -> Result<Self, ConfigError> {
+    pub(super) fn read(values: &Values, registration: Registration) -> Result<Self, ConfigError> {
         let mut named = BTreeMap::new();
         for role in values.names_in(TABLE) {
             let scopes = values.list(&format!("{TABLE}.{role}"), scope)?;
@@ -78,8 +79,24 @@ impl Roles {
             let known = scopes.has(role);
             known.then(|| role.to_owned()).ok_or("names a role that has no line in roles.scopes")
         })?;
+        if registration == Registration::Open {
+            check_strangers(values, &default, &scopes)?;
+        }
         Ok(Self { default: default.into_iter().collect(), scopes })
     }
+}
+
+/// Where anybody can register, the default roles are anybody's, and nobody would have made the administrators.
+fn check_strangers(
+    values: &Values,
+    default: &[String],
+    scopes: &RoleScopes,
+) -> Result<(), ConfigError> {
+    let administers = |role: &&String| scopes.allowed([*role]).contains(known::USERS_WRITE);
+    let Some(role) = default.iter().find(administers) else { return Ok(()) };
+    let problem = "makes every stranger an administrator while users.registration is open";
+    let key = format!("{TABLE}.{role}");
+    Err(values.refuse_either([("roles.default", problem), (&key, problem)]))
 }
 
 /// One scope token (RFC 6749 §3.3).

@@ -81,8 +81,8 @@ fn listen_flags_replace_the_list() {
 fn unknown_names_stop_the_start() {
     for file in [
         "[storage]\npaht = 'x'",
-        "[throttle]\nenabled = true",
-        "[throttle]",
+        "[metrics]\nenabled = true",
+        "[metrics]",
         "[server.tls]",
         "[server]\nunix_mode = 432",
         "listen = ['127.0.0.1:1']",
@@ -94,7 +94,7 @@ fn unknown_names_stop_the_start() {
     for variable in [
         "KEYSTILE_SERVER__LISTNE",
         "KEYSTILE_SERVICE__PORT",
-        "KEYSTILE_THROTTLE__ENABLED",
+        "KEYSTILE_METRICS__ENABLED",
         "KEYSTILE_tokens__secret",
         "KEYSTILE_SERVER__TLS__CERT_FILE",
     ] {
@@ -196,7 +196,7 @@ fn variables_are_read_by_the_type_of_their_key() {
 
 #[test]
 fn wrong_types_in_the_file_stop_the_start() {
-    load("[roles]\ndefault = 'user, admin'").unwrap();
+    load("[roles]\ndefault = 'user, editor'\nscopes.editor = []").unwrap();
     for file in [
         "[server]\ndocs = 'true'",
         "[server]\nlisten = [8000]",

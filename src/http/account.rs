@@ -12,7 +12,8 @@ use super::body::json::{CredentialsBody, JsonBody};
 use super::body::text::{Secret, Text};
 use super::examples;
 use super::fail::{
-    BadRequest, Conflict, Fail, Forbidden, Unauthorized, Unavailable, Unprocessable,
+    BadRequest, Conflict, Fail, Forbidden, TooManyRequests, Unauthorized, Unavailable,
+    Unprocessable,
 };
 use super::origin::Origin;
 use super::tag::Tag;
@@ -118,7 +119,8 @@ pub enum Done {
     Done,
 }
 
-type Registered = Result<CreatedUser, Fail<(Forbidden, Conflict, Unprocessable, Unavailable)>>;
+type Registered =
+    Result<CreatedUser, Fail<(Forbidden, Conflict, Unprocessable, TooManyRequests, Unavailable)>>;
 
 #[OpenApi(tag = "Tag::Account")]
 impl AccountApi {
@@ -163,7 +165,10 @@ impl AccountApi {
         #[oai(scope = "Scope::Me")] caller: Caller,
         body: CredentialsBody<Confirmation>,
         origin: Origin,
-    ) -> Result<Done, Fail<(BadRequest, Forbidden, Conflict, Unauthorized, Unavailable)>> {
+    ) -> Result<
+        Done,
+        Fail<(BadRequest, Forbidden, Conflict, Unauthorized, TooManyRequests, Unavailable)>,
+    > {
         let password = Password::new(body.0.password.0);
         auth.delete_account(&caller, password, &origin.0).await?;
         Ok(Done::Done)
@@ -181,7 +186,15 @@ impl AccountApi {
         origin: Origin,
     ) -> Result<
         Done,
-        Fail<(BadRequest, Forbidden, Conflict, Unprocessable, Unauthorized, Unavailable)>,
+        Fail<(
+            BadRequest,
+            Forbidden,
+            Conflict,
+            Unprocessable,
+            Unauthorized,
+            TooManyRequests,
+            Unavailable,
+        )>,
     > {
         let current = Password::new(body.0.current_password.0);
         let new = Password::new(body.0.new_password.0);

@@ -210,7 +210,7 @@ impl AdminApi {
         /// The user's id
         id: Path<String>,
         origin: Origin,
-    ) -> Result<Done, Fail<(Forbidden, NotFound, Unavailable)>> {
+    ) -> Result<Done, Fail<(Forbidden, NotFound, Conflict, Unavailable)>> {
         auth.end_user_sessions(Acting::User(&caller), user_id(&id)?, &origin.0).await?;
         Ok(Done::Done)
     }

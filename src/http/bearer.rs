@@ -1,6 +1,7 @@
 //! From an `Authorization` header to who is calling: the only place that makes a [`Caller`].
 //!
-//! The token is taken from exactly one header; a token in the query or the body is nobody's (RFC 6750 §2).
+//! The token is taken from exactly one header; a token in the query or the body is nobody's, and beside the
+//! header one too many (RFC 6750 §2).
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -12,10 +13,15 @@ use poem_openapi::registry::{
 };
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions, OAuthScopes};
 
+use super::body::form;
 use super::exchange::Exchange;
 use super::problem::{Code, Problem};
+use super::urlencoded;
 use crate::auth::Auth;
 use crate::auth::authenticate::Identity;
+
+/// How a token is called in a query or a form (RFC 6750 §2.2, §2.3).
+const ELSEWHERE: &str = "access_token";
 
 /// The document's names of the security schemes.
 pub mod scheme {
@@ -86,10 +92,10 @@ impl<'a> ApiExtractor<'a> for Caller {
 
     async fn from_request(
         request: &'a Request,
-        _: &mut RequestBody,
+        body: &mut RequestBody,
         _: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
-        let token = required(request.headers())?;
+        let token = required(request, body).await?;
         let identity = auth_of(request)?.authenticate(token).await.map_err(Problem::from)?;
         if let Some(exchange) = Exchange::of(request) {
             exchange.note_caller(identity.user().id);
@@ -120,10 +126,10 @@ impl<'a> ApiExtractor<'a> for Presented {
 
     async fn from_request(
         request: &'a Request,
-        _: &mut RequestBody,
+        body: &mut RequestBody,
         _: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
-        Ok(Self(presented(request.headers())?.map(str::to_owned)))
+        Ok(Self(alone(request, body).await?.map(str::to_owned)))
     }
 }
 
@@ -146,10 +152,10 @@ impl<'a> ApiExtractor<'a> for PresentedRefresh {
 
     async fn from_request(
         request: &'a Request,
-        _: &mut RequestBody,
+        body: &mut RequestBody,
         _: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
-        let token = required(request.headers())?;
+        let token = required(request, body).await?;
         Ok(Self(token.to_owned()))
     }
 }
@@ -181,8 +187,26 @@ fn presented(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     Ok(Some(without_prefix(token).unwrap_or(token)))
 }
 
-fn required(headers: &HeaderMap) -> Result<&str, Problem> {
-    presented(headers)?.ok_or_else(|| Code::NotAuthenticated.into())
+/// The one bearer token of this request, which comes in no other place besides.
+///
+/// # Errors
+/// `ambiguous_credentials` for several tokens.
+async fn alone<'a>(
+    request: &'a Request,
+    body: &mut RequestBody,
+) -> Result<Option<&'a str>, Problem> {
+    let Some(token) = presented(request.headers())? else { return Ok(None) };
+    let query = request.uri().query().unwrap_or_default();
+    if urlencoded::names(query.as_bytes(), ELSEWHERE)
+        || form::names(request.headers(), body, ELSEWHERE).await?
+    {
+        return Err(Code::AmbiguousCredentials.into());
+    }
+    Ok(Some(token))
+}
+
+async fn required<'a>(request: &'a Request, body: &mut RequestBody) -> Result<&'a str, Problem> {
+    alone(request, body).await?.ok_or_else(|| Code::NotAuthenticated.into())
 }
 
 fn without_prefix(text: &str) -> Option<&str> {

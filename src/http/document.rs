@@ -146,7 +146,7 @@ fn finish_response(shape: Shape, status: &str, response: &mut Value) {
     response.insert("content".to_owned(), json!({ shape.media_type(): { "schema": schema } }));
     let header = match status {
         "401" => ("WWW-Authenticate", json!({ "type": "string" }), "The challenge of RFC 6750."),
-        "503" => ("Retry-After", json!({ "type": "integer" }), "Seconds to wait."),
+        "429" | "503" => ("Retry-After", json!({ "type": "integer" }), "Seconds to wait."),
         _ => return,
     };
     let (name, schema, about) = header;

@@ -5,6 +5,7 @@ use crate::auth::account::{AccountError, ProfileError};
 use crate::auth::authenticate::AuthenticateError;
 use crate::auth::introspect::IntrospectError;
 use crate::auth::login::LoginError;
+use crate::auth::logout::RevokeError;
 use crate::auth::posts::PostsError;
 use crate::auth::refresh::RefreshError;
 use crate::auth::register::RegisterError;
@@ -13,6 +14,7 @@ use crate::auth::users::UsersError;
 use crate::auth::{Fault, Forbidden};
 use crate::password::HashError;
 use crate::store::StoreError;
+use crate::throttle::Later;
 
 /// When to come back after the store or the hashing pool was too busy, in seconds.
 const RETRY_AFTER_SECS: u32 = 2;
@@ -52,6 +54,12 @@ impl From<Forbidden> for Problem {
     }
 }
 
+impl From<Later> for Problem {
+    fn from(Later(wait): Later) -> Self {
+        Self::later(wait)
+    }
+}
+
 impl From<AuthenticateError> for Problem {
     fn from(error: AuthenticateError) -> Self {
         match error {
@@ -66,6 +74,7 @@ impl From<LoginError> for Problem {
         match error {
             LoginError::InvalidCredentials => Code::InvalidGrant.into(),
             LoginError::Inactive => Self::new(Code::InvalidGrant, "Inactive user"),
+            LoginError::Later(later) => later.into(),
             LoginError::InvalidScope(_) => Code::InvalidScope.into(),
             LoginError::Fault(fault) => fault.into(),
         }
@@ -93,6 +102,7 @@ impl From<RegisterError> for Problem {
             | RegisterError::Email(_)
             | RegisterError::FullName(_) => rule(Code::InvalidValue, &error),
             RegisterError::Password(_) => rule(Code::WeakPassword, &error),
+            RegisterError::Later(later) => later.into(),
             RegisterError::Taken => Code::UsernameTaken.into(),
             RegisterError::Fault(fault) => fault.into(),
         }
@@ -106,6 +116,7 @@ impl From<AccountError> for Problem {
             AccountError::Email(_) | AccountError::FullName(_) => rule(Code::InvalidValue, &error),
             AccountError::Password(_) => rule(Code::WeakPassword, &error),
             AccountError::InvalidPassword => Code::InvalidPassword.into(),
+            AccountError::Later(later) => later.into(),
             AccountError::Conflict => Code::Conflict.into(),
             AccountError::Gone => Code::InvalidToken.into(),
             AccountError::LastAdmin => Code::LastAdmin.into(),
@@ -164,7 +175,17 @@ impl From<IntrospectError> for Problem {
     fn from(error: IntrospectError) -> Self {
         match error {
             IntrospectError::Forbidden(forbidden) => forbidden.into(),
+            IntrospectError::Later(later) => later.into(),
             IntrospectError::Fault(fault) => fault.into(),
+        }
+    }
+}
+
+impl From<RevokeError> for Problem {
+    fn from(error: RevokeError) -> Self {
+        match error {
+            RevokeError::Later(later) => later.into(),
+            RevokeError::Fault(fault) => fault.into(),
         }
     }
 }

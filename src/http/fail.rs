@@ -93,6 +93,8 @@ markers! {
     Conflict = 409,
     /// 422.
     Unprocessable = 422,
+    /// 429.
+    TooManyRequests = 429,
     /// 503.
     Unavailable = 503,
 }
@@ -113,6 +115,7 @@ tuples! {
     (A)(B)(C)(D);
     (A)(B)(C)(D)(E);
     (A)(B)(C)(D)(E)(F);
+    (A)(B)(C)(D)(E)(F)(G);
 }
 
 #[cfg(test)]

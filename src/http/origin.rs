@@ -15,15 +15,15 @@ impl<'a> FromRequest<'a> for Origin {
     async fn from_request(request: &'a Request, _: &mut RequestBody) -> Result<Self> {
         let user_agent = request.headers().get(header::USER_AGENT);
         Ok(Self(auth::Origin {
-            ip: peer(request).map(|ip| ip.to_string()),
+            ip: client(request),
             user_agent: user_agent.and_then(|text| text.to_str().ok()).map(str::to_owned),
             request_id: Exchange::of(request).map(|exchange| exchange.id().to_string()),
         }))
     }
 }
 
-/// The peer's address; no header can change it.
-fn peer(request: &Request) -> Option<IpAddr> {
+/// The address that sessions and audit events note and limits count by: the peer's, which no header can change.
+fn client(request: &Request) -> Option<IpAddr> {
     match &request.remote_addr().0 {
         Addr::SocketAddr(address) => Some(address.ip().to_canonical()),
         _ => None,

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
+use std::time::Duration;
 
 use poem::Response;
 use poem::error::ResponseError;
@@ -83,7 +84,7 @@ codes! {
     InvalidPassword = BAD_REQUEST, "invalid_password", "Wrong password", "The password is not correct.";
     /// Credentials came in more than one way (RFC 6750 §2).
     AmbiguousCredentials = BAD_REQUEST, "ambiguous_credentials", "Ambiguous credentials",
-        "Send exactly one Authorization header.";
+        "Send exactly one Authorization header, and the token nowhere else.";
     /// No credentials came with the request.
     NotAuthenticated = UNAUTHORIZED, "not_authenticated", "Not authenticated", "Not authenticated";
     /// The token is dead, foreign or tampered with; which of them stays here.
@@ -129,6 +130,9 @@ codes! {
     /// The `Host` is none of this server's.
     Misdirected = MISDIRECTED_REQUEST, "misdirected_request", "Misdirected request",
         "No such host is served here.";
+    /// Too many attempts, at this account or from this source or altogether: which of them stays here.
+    TooManyAttempts = TOO_MANY_REQUESTS, "too_many_attempts", "Too many attempts",
+        "Too many attempts; try again later.";
     /// The header section is larger than this server reads.
     HeadersTooLarge = REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", "Headers too large",
         "The header section is too large.";
@@ -152,7 +156,7 @@ impl Code {
             (Self::NotAuthenticated, _) => "invalid_request",
             (_, 401) => "invalid_token",
             (_, 403) => "insufficient_scope",
-            (_, 503) => "temporarily_unavailable",
+            (_, 429 | 503) => "temporarily_unavailable",
             (_, 500) => "server_error",
             _ => "invalid_request",
         }
@@ -210,6 +214,14 @@ impl Problem {
     #[must_use]
     pub fn unavailable(secs: u32) -> Self {
         Self { retry_after_secs: Some(secs), ..Self::from(Code::Unavailable) }
+    }
+
+    /// Too many attempts; try again after `wait`.
+    #[must_use]
+    pub fn later(wait: Duration) -> Self {
+        let secs = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0));
+        let secs = u32::try_from(secs).unwrap_or(u32::MAX);
+        Self { retry_after_secs: Some(secs), ..Self::from(Code::TooManyAttempts) }
     }
 
     /// The same refusal with another status than the code's own.
@@ -296,7 +308,7 @@ impl Problem {
     }
 
     fn retry_after_secs(&self) -> Option<u32> {
-        let waits = self.code == Code::Unavailable;
+        let waits = matches!(self.code, Code::Unavailable | Code::TooManyAttempts);
         waits.then(|| self.retry_after_secs.unwrap_or(1).max(1))
     }
 }

@@ -11,7 +11,7 @@ use super::answer::Answer;
 use super::bearer::{Caller, Presented, PresentedRefresh, Scope};
 use super::body::form::{Field, Fields, FormBody, FormFields, OptionalFormBody};
 use super::examples;
-use super::fail::{BadRequest, Fail, Forbidden, Unauthorized, Unavailable};
+use super::fail::{BadRequest, Fail, Forbidden, TooManyRequests, Unauthorized, Unavailable};
 use super::origin::Origin;
 use super::problem::{Code, Problem};
 use super::tag::Tag;
@@ -166,7 +166,7 @@ impl PairAnswer {
     }
 }
 
-type TokenAnswer = Result<PairAnswer, Fail<(BadRequest, Unavailable)>>;
+type TokenAnswer = Result<PairAnswer, Fail<(BadRequest, TooManyRequests, Unavailable)>>;
 
 #[OpenApi(tag = "Tag::Tokens")]
 impl TokenApi {
@@ -237,7 +237,7 @@ impl TokenApi {
         bearer: Presented,
         form: OptionalFormBody<TokenForm>,
         origin: Origin,
-    ) -> Result<Answer<Message>, Fail<(BadRequest, Unavailable)>> {
+    ) -> Result<Answer<Message>, Fail<(BadRequest, TooManyRequests, Unavailable)>> {
         let token = match (form.0, bearer.0) {
             (Some(form), _) => form.token,
             (None, Some(bearer)) => bearer,
@@ -260,8 +260,9 @@ impl TokenApi {
         auth: Data<&Arc<Auth>>,
         #[oai(scope = "Scope::Introspect")] caller: Caller,
         form: FormBody<TokenForm>,
-    ) -> Result<Answer<Introspection>, Fail<(Forbidden, Unavailable)>> {
-        let holder = auth.introspect(&caller, &form.0.token).await?;
+        origin: Origin,
+    ) -> Result<Answer<Introspection>, Fail<(Forbidden, TooManyRequests, Unavailable)>> {
+        let holder = auth.introspect(&caller, &form.0.token, &origin.0).await?;
         Ok(Answer(holder.map_or_else(Introspection::default, |holder| active(&auth, &holder))))
     }
 }

@@ -14,6 +14,12 @@ pub fn pairs(coded: &[u8]) -> impl Iterator<Item = Result<(String, String), Malf
     })
 }
 
+/// Whether a parameter of `coded` is called `name`, whatever else is malformed there.
+#[must_use]
+pub fn names(coded: &[u8], name: &str) -> bool {
+    pairs(coded).flatten().any(|(known, _)| known == name)
+}
+
 /// Bytes as text.
 ///
 /// # Errors

@@ -117,6 +117,16 @@ impl Memory {
         std::mem::take(&mut self.computed)
     }
 
+    /// Whether there is anything to give back.
+    pub const fn is_held(&self) -> bool {
+        self.blocks.capacity() > 0
+    }
+
+    /// Gives the memory back, until the next hash.
+    pub fn give_back(&mut self) {
+        self.blocks = Vec::new();
+    }
+
     #[cfg(test)]
     pub fn blocks_held(&self) -> usize {
         self.blocks.capacity()

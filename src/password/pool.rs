@@ -20,6 +20,10 @@ use super::{HashError, Password, TYPED_BYTES_MAX, Verdict};
 use crate::auth::model::user::PasswordHash;
 use crate::random::{self, Random};
 
+/// How long a worker without work keeps its memory: longer than the pauses of steady traffic, so that only a
+/// server that nobody logs in to gives it back.
+const MEMORY_KEPT: Duration = Duration::from_secs(10);
+
 /// Hashes and verifies passwords. Clones share one pool, which ends with the last of them.
 #[derive(Clone)]
 pub struct Hasher(Arc<Pool>);
@@ -224,15 +228,16 @@ impl Shared {
     /// A worker's life. A panic in a library costs that one password and its memory, not the thread.
     fn work(&self) {
         let mut memory = Memory::for_params(&self.params);
-        while let Some(job) = self.next_job() {
+        while let Some(job) = self.next_job(&mut memory) {
             if catch_unwind(AssertUnwindSafe(|| job.run(self, &mut memory))).is_err() {
                 memory = Memory::for_params(&self.params);
             }
         }
     }
 
-    /// The next job somebody still waits for; `None` when the pool ends.
-    fn next_job(&self) -> Option<Box<dyn Job>> {
+    /// The next job somebody still waits for; `None` when the pool ends. While there is none, `memory` is kept
+    /// for a while only.
+    fn next_job(&self, memory: &mut Memory) -> Option<Box<dyn Job>> {
         let mut queue = self.lock();
         loop {
             if queue.closed {
@@ -241,6 +246,16 @@ impl Shared {
             match queue.waiting.pop_front() {
                 Some((_, job)) if job.is_abandoned() => {}
                 Some((_, job)) => return Some(job),
+                None if memory.is_held() => {
+                    let waited = self.ready.wait_timeout(queue, MEMORY_KEPT);
+                    let (locked, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+                    queue = locked;
+                    if waited.timed_out() && queue.waiting.is_empty() {
+                        drop(queue);
+                        memory.give_back();
+                        queue = self.lock();
+                    }
+                }
                 None => {
                     queue = self.ready.wait(queue).unwrap_or_else(PoisonError::into_inner);
                 }

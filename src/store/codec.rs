@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use super::{Result, StoreError};
 
 /// The version of what stands on disk; a store of a newer one is refused at the start.
-pub const SCHEMA_VERSION: u32 = 2;
+pub const SCHEMA_VERSION: u32 = 3;
 
 /// The first byte of every record.
 const RECORD_VERSION: u8 = 1;

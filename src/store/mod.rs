@@ -14,6 +14,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use crate::auth::model::attempts::{Account, Attempt, Attempts, Outcome, Permit};
 use crate::auth::model::audit::AuditEvent;
 use crate::auth::model::id::{EventId, Nonce, PostId, SessionId, UserId};
 use crate::auth::model::post::Post;
@@ -284,6 +285,34 @@ pub trait Store: Send + Sync {
 
     /// At most `limit` audit events after `after`, oldest first.
     async fn audit(&self, after: Option<EventId>, limit: usize) -> Result<Vec<AuditEvent>>;
+
+    /// What is remembered of the attempts at `account`.
+    async fn attempts(&self, account: Account) -> Result<Attempts>;
+
+    /// Takes a place for an attempt at a password. This and [`Store::throttle_settle`] are the only steps that
+    /// are acknowledged before they are on disk: a crash loses the last second of them at most.
+    ///
+    /// One that is repeated after a lost answer takes another place, which in the end counts as failed.
+    async fn throttle_reserve(&self, attempt: Attempt, now: Timestamp) -> Result<Permit>;
+
+    /// Notes what became of an attempt that had its place. `on_lock` is written if that locks the account;
+    /// whether it does.
+    async fn throttle_settle(
+        &self,
+        attempt: Attempt,
+        outcome: Outcome,
+        now: Timestamp,
+        on_lock: Option<AuditEvent>,
+    ) -> Result<bool>;
+
+    /// Lifts the lock of `user`, and every wait.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    async fn throttle_unlock(&self, user: UserId, audit: Vec<AuditEvent>) -> Result<()>;
+
+    /// The key by which names that nobody has are told apart: `fresh` if there was none.
+    async fn throttle_key(&self, fresh: [u8; 32]) -> Result<[u8; 32]>;
 
     /// The signing keys.
     async fn signing_keys(&self) -> Result<SigningKeys>;

@@ -173,6 +173,20 @@ impl Tokens {
         Ok(claims)
     }
 
+    /// Whether this server made `token` with a key that it still has, however dead it may be.
+    #[must_use]
+    pub fn has_made(&self, token: &str, now: Timestamp) -> bool {
+        [&self.access, &self.refresh].iter().any(|ring| match ring.open(token, now) {
+            Ok(_) | Err(InvalidToken::Claims | InvalidToken::Expired | InvalidToken::Early) => true,
+            Err(
+                InvalidToken::Malformed
+                | InvalidToken::OtherKind
+                | InvalidToken::UnknownKey
+                | InvalidToken::Signature,
+            ) => false,
+        })
+    }
+
     /// The JWK set (RFC 7517 §5) of the keys that verify access tokens: public halves only, none for HS*.
     #[must_use]
     pub fn jwk_set(&self) -> Value {

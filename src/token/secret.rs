@@ -14,12 +14,13 @@ const DISTINCT_BYTES_MIN: usize = 8;
 
 /// Secrets of tutorials, templates and jwt.io, in lower case. A secret made of one of them and little
 /// else is as well known as the thing itself.
-const WELL_KNOWN: [&str; 24] = [
+const WELL_KNOWN: [&str; 25] = [
     // The longer ones first, so that a shorter one does not leave the rest of a longer one standing.
     "a-valid-string-secret-that-is-at-least-512-bits-long-which-is-very-long",
     "a-valid-string-secret-that-is-at-least-384-bits-long",
     "a-string-secret-at-least-256-bits-long",
     "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7",
+    "deff1952d59f883ece260e8683fed21ab0ad9a53323eca4f",
     "0123456789abcdef",
     "please_please_update_me_please",
     "your_super_secret_key",

@@ -116,12 +116,15 @@ async fn whoever_holds_more_is_not_governed() {
             answer.refused(403, "forbidden");
         }
         server.delete(&path).bearer(&manager.access).await.refused(403, "forbidden");
-        server.login(name).await;
+        let (pair, sessions) = (server.login(name).await, format!("{path}/sessions"));
+        server.delete(&sessions).bearer(&manager.access).await.refused(403, "forbidden");
+        assert!(server.accepts(&pair.access).await);
     }
     let path = path_of(&server, "alice").await;
     for edit in &edits {
         server.patch(&path).bearer(&manager.access).json(edit).await.ok(200);
     }
+    server.delete(&format!("{path}/sessions")).bearer(&manager.access).await.ok(204);
     server.delete(&path).bearer(&manager.access).await.ok(204);
 }
 

@@ -39,11 +39,13 @@ async fn visit(server: &TestServer) -> Vec<String> {
     server.refresh(&pairs[0].refresh).await.refused(401, "invalid_grant");
     server.refresh(wrong).await.refused(401, "invalid_grant");
     let own = pairs[1].clone();
-    let at = |path: &str| format!("{path}?access_token={query}");
-    server.get(&at("/users/me")).bearer(&own.access).await.ok(200);
-    server.get(&at("/verify")).bearer(&own.access).await.refused(400, "invalid_request");
-    server.get(&at("/items/")).bearer(&own.access).await.ok(200);
-    server.get(&at("/users/me")).bearer(wrong).await.refused(401, "invalid_token");
+    for path in ["/users/me", "/verify", "/items/"] {
+        let path = format!("{path}?access_token={query}");
+        server.get(&path).bearer(&own.access).await.refused(400, "ambiguous_credentials");
+        server.get(&path).await.refused(401, "not_authenticated");
+    }
+    server.get(&format!("/items/?q={query}")).bearer(&own.access).await.ok(200);
+    server.get(&format!("/users/me?q={query}")).bearer(wrong).await.refused(401, "invalid_token");
     server.get("/users/me").header("authorization", &format!("Basic {client}")).await;
     server.get(&format!("/posts/{query}")).await.refused(404, "not_found");
     server.get(&format!("/{query}")).await.refused(404, "not_found");

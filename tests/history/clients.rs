@@ -75,7 +75,8 @@ pub fn run(plan: &Plan) -> History {
         "config.toml",
         &format!(
             "[tokens]\nrefresh_grace = '{grace}s'\n[sessions]\nmax_per_user = 1000\n\
-             [passwords]\nqueue = 64\nqueue_timeout = '10s'\n[log]\nlevel = 'error'\n"
+             [passwords]\nqueue = 64\nqueue_timeout = '10s'\n[log]\nlevel = 'error'\n\
+             [throttle]\nenabled = false\n"
         ),
     );
     workplace.add_user(ADMIN, PASSWORD, "admin");

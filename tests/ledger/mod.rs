@@ -22,9 +22,10 @@ use crate::support::dice::Dice;
 use crate::support::{Server, Workplace, run};
 
 /// What the server of a ledger is configured with: the cheapest hash there is, the longest grace, and a
-/// sweeper that is always at work.
+/// sweeper that is always at work. Whether a password is right is asked about all the time.
 const CONFIG: &str = "[tokens]\nrefresh_grace = '60s'\n[sessions]\nsweep_interval = '100ms'\n[log]\nlevel = 'error'\n\
-                      [passwords]\nmemory_kib = 12288\niterations = 3\nworkers = 2\n";
+                      [passwords]\nmemory_kib = 12288\niterations = 3\nworkers = 2\n\
+                      [throttle]\nenabled = false\n";
 
 /// What all clients did.
 #[derive(Clone)]

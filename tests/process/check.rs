@@ -15,7 +15,7 @@ fn what_a_server_leaves_agrees() {
     let counts: Value = serde_json::from_str(workplace.run(&["check", "--json"]).output()).unwrap();
     assert_eq!((&counts["user"], &counts["session"]), (&2.into(), &1.into()));
     let checked = workplace.run(&["check"]);
-    assert!(checked.output().contains("admin    1\n"), "{checked:?}");
+    assert!(checked.output().contains("admin     1\n"), "{checked:?}");
 }
 
 #[test]

@@ -29,7 +29,7 @@ fn assert_names(refused: &Ended, expected: &[&str]) {
 fn what_is_wrong_is_named_with_its_source() {
     for (file, expected) in [
         ("[server]\nlisen = ['x']", ["server.lisen", "config.toml"]),
-        ("[throttle]\nenabled = true", ["throttle", "config.toml"]),
+        ("[metrics]\nenabled = true", ["metrics", "config.toml"]),
         ("[server]\nlisten = 8000", ["server.listen", "config.toml"]),
         ("[storage]\ncache_mib = 'much'", ["storage.cache_mib", "config.toml"]),
         ("[tokens]\naccess_ttl = '8d'", ["tokens.access_ttl", "config.toml"]),

@@ -139,6 +139,24 @@ fn what_a_broken_export_has_left_is_replaced_and_what_another_one_writes_is_not(
 }
 
 #[test]
+fn a_dump_is_replaced_by_the_next_one_and_no_other_file_is() {
+    let workplace = used();
+    for _ in 0..2 {
+        workplace.run(&["export", "dump.jsonl"]).output();
+    }
+    workplace.write("config.toml", "[storage]\npath = 'data'\n");
+    for file in ["config.toml", "data/manifest.json", "data/db/db"] {
+        let before = fs::read(workplace.path(file)).unwrap();
+        let refused = workplace.run(&["export", file]);
+        let expected = format!("cannot write {file}: it is there already and is no dump");
+        assert!(refused.complaint().contains(&expected), "{refused:?}");
+        assert!(fs::read(workplace.path(file)).unwrap() == before, "{file}");
+    }
+    let names = fs::read_dir(workplace.path("data")).unwrap().map(|it| it.unwrap().file_name());
+    assert!(!names.map(|it| it.into_string().unwrap()).any(|it| it.ends_with(".partial")));
+}
+
+#[test]
 fn an_operator_who_does_not_read_on_hinders_nobody() {
     let workplace = Workplace::new();
     // More than a socket holds for a reader who does not come.

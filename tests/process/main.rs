@@ -19,6 +19,7 @@ mod operator;
 mod restart;
 mod signals;
 mod stalled;
+mod throttle;
 
 use crate::support::{Server, Workplace};
 

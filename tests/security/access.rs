@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use keystile::auth::model::user::User;
+use keystile::auth::policy::Registration;
 use serde_json::json;
 
 use crate::harness::access::{Needs, Operation, operations};
-use crate::harness::{Answer, Pair, TestServer};
+use crate::harness::{Answer, PASSWORD, Pair, TestServer, roles};
 
 /// Names nothing.
 const NOBODY: &str = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
@@ -125,6 +126,35 @@ async fn az_09_what_is_whose_is_as_the_table_says() {
     assert_eq!(tried, 9);
 }
 
+/// Where registration is closed, the default roles are nobody's by right.
+#[tokio::test]
+async fn az_05_default_roles_are_given_as_if_they_were_named() {
+    for registration in [Registration::Closed, Registration::Open] {
+        let server = TestServer::with(|settings| {
+            settings.policy.registration = registration;
+            settings.policy.default_roles = roles(&["gateway"]);
+        })
+        .await;
+        let manager = server.user_with("manager", &["manager"]).await;
+        let root = server.user_with("root", &["admin"]).await;
+        for (index, named) in [None, Some(["gateway"])].iter().enumerate() {
+            let name = format!("gate-{index}");
+            let mut body = json!({ "username": name, "password": PASSWORD });
+            if let Some(named) = named {
+                body["roles"] = json!(named);
+            }
+            let answer = server.post("/users").bearer(&manager.access).json(&body).await;
+            match registration {
+                Registration::Closed => drop(answer.refused(403, "forbidden")),
+                Registration::Open => drop(answer.ok(201)),
+            }
+        }
+        let body = json!({ "username": "gate", "password": PASSWORD });
+        let added = server.post("/users").bearer(&root.access).json(&body).await.ok(201);
+        assert_eq!(added["roles"], json!(["gateway"]));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn az_05_of_administrators_who_remove_each_other_one_is_left() {
     let server = TestServer::start().await;
@@ -155,4 +185,83 @@ async fn az_05_of_administrators_who_remove_each_other_one_is_left() {
     }
     let users = server.store.users(String::new(), None, 100).await.unwrap();
     assert!(users.items.iter().any(User::is_active_admin), "nobody is left");
+}
+
+/// The law of every answer is in `tests/api/harness/laws.rs`; here is every operation that hands one out.
+#[tokio::test]
+async fn at_17_an_answer_with_a_token_is_kept_by_no_cache() {
+    let server = TestServer::start().await;
+    let pair = server.user("ann").await;
+    let blog = json!({ "email": "ann@x", "password": PASSWORD });
+    let form = [("username", "ann"), ("password", PASSWORD)];
+    let signup = json!({ "fullname": "Ann", "email": "ann@x", "password": PASSWORD });
+    for call in [
+        server.post("/token").form(&form),
+        server.post("/authenticate").form(&form),
+        server.post("/auth/token").form(&form),
+        server.refresh(&pair.refresh),
+        server.post("/user/signup").json(&signup),
+        server.post("/user/login").json(&blog),
+        server.get("/items/").bearer(&pair.access),
+    ] {
+        let answer = call.await;
+        answer.ok(200);
+        assert_eq!(answer.header("cache-control"), Some("no-store"), "{}", answer.what);
+        assert_eq!(answer.header("pragma"), Some("no-cache"), "{}", answer.what);
+    }
+}
+
+#[tokio::test]
+async fn at_16_a030_a_token_in_the_header_is_nowhere_else() {
+    let server = TestServer::start().await;
+    let pair = server.user_with("ann", &["admin"]).await;
+    let access = pair.access.as_str();
+    for place in ["access_token=x", "a=1&access%5Ftoken=x", "access_token", "=&access_token=&%"] {
+        for path in ["/users/me", "/users", "/verify", "/items/", "/"] {
+            let answer = server.get(&format!("{path}?{place}")).bearer(access).await;
+            answer.refused(400, "ambiguous_credentials");
+            let challenge = answer.header("www-authenticate").unwrap();
+            assert!(challenge.contains("error=\"invalid_request\""), "{challenge}");
+        }
+        for path in ["/refresh", "/logout", "/revoke", "/introspect"] {
+            for media in
+                ["application/x-www-form-urlencoded", "Application/X-WWW-Form-UrlEncoded ;x=y"]
+            {
+                let token = if path == "/refresh" { &pair.refresh } else { access };
+                let answer = server.post(path).bearer(token).body(media, place).await;
+                answer.refused(400, "ambiguous_credentials");
+            }
+        }
+    }
+    assert!(server.accepts(access).await);
+    server.refresh(&pair.refresh).await.pair();
+}
+
+/// What only looks like a token elsewhere, and a token elsewhere alone, which is nobody's.
+#[tokio::test]
+async fn at_16_a030_other_parameters_beside_the_header_are_none() {
+    let server = TestServer::start().await;
+    let pair = server.user_with("ann", &["admin"]).await;
+    let (access, refresh) = (pair.access.as_str(), pair.refresh.as_str());
+    for query in ["token=x", "Access_Token=x", "access_token2=x", "x=access_token"] {
+        server.get(&format!("/users/me?{query}")).bearer(access).await.ok(200);
+    }
+    let alone = || server.get(&format!("/users/me?access_token={access}"));
+    for call in [alone(), alone().header("authorization", "Basic Og==")] {
+        let answer = call.await;
+        answer.refused(401, "not_authenticated");
+        assert!(!answer.header("www-authenticate").unwrap().contains("error"));
+    }
+    let form = [("access_token", access)];
+    server.post("/logout").form(&form).await.refused(401, "not_authenticated");
+    let form = [("token", access), ("x", "access_token")];
+    server.post("/introspect").bearer(access).form(&form).await.ok(200);
+    server
+        .patch("/users/me")
+        .bearer(access)
+        .json(&json!({ "full_name": "access_token=x" }))
+        .await
+        .ok(200);
+    server.post("/revoke").bearer(access).form(&[("token", refresh)]).await.ok(200);
+    assert!(!server.accepts(access).await);
 }

@@ -20,7 +20,7 @@ fn shape(answer: &Answer) -> (u16, Vec<String>, String) {
 /// with the right one too.
 #[tokio::test]
 async fn a031_every_failed_login_has_one_answer() {
-    let server = TestServer::start().await;
+    let server = TestServer::with(|settings| settings.throttle = None).await;
     let root = server.user_with("root", &["admin"]).await;
     for name in ["alice", "disabled", "deleted"] {
         server.register(name).await.ok(201);
@@ -140,7 +140,7 @@ async fn a051_a_password_of_any_size_is_answered_before_it_costs_more_than_one_h
 /// What an attacker who can write to the database, or an import, may have left.
 #[tokio::test]
 async fn a056_a_hostile_stored_hash_fails_like_a_wrong_password() {
-    let server = TestServer::start().await;
+    let server = TestServer::with(|settings| settings.throttle = None).await;
     let template = server.add("template", &["user"]).await;
     for (index, hash) in [
         "$argon2id$v=19$m=4194304,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$c29tZXRhZ3NvbWV0YWc",

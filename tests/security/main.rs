@@ -24,4 +24,5 @@ mod names;
 mod process;
 mod refresh;
 mod sessions;
+mod throttle;
 mod vectors;

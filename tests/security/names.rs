@@ -1,6 +1,7 @@
 //! Names of every alphabet, where the configuration allows them.
 
-use keystile::auth::model::username::NamePolicy;
+use keystile::auth::model::user::Expect;
+use keystile::auth::model::username::{NamePolicy, Username, UsernameError};
 use serde_json::{Value, json};
 
 use crate::harness::{Answer, PASSWORD, TestServer};
@@ -77,6 +78,54 @@ async fn a062_what_looks_like_another_or_like_nothing_is_no_name() {
     for name in [".", "..", "a/../b", "a:b"] {
         register(&server, name).await.refused(422, "invalid_value");
     }
+}
+
+/// Letters of another script look like those beside them (UTS 39 §5.1); what Japanese and Korean are written in
+/// counts as one, and signs that every script uses as none.
+#[tokio::test]
+async fn id_01_a062_a_new_name_keeps_to_one_script() {
+    let server = TestServer::with(|settings| settings.policy.names = NamePolicy::Unicode).await;
+    let root = server.user_with("boss", &["admin"]).await;
+    for name in [
+        "\u{430}dmin",
+        "admin\u{430}",
+        "\u{440}\u{430}ypal",
+        "\u{3bf}ffice",
+        "\u{431}\u{43e}b",
+        "alice-\u{431}\u{43e}\u{431}",
+    ] {
+        register(&server, name).await.refused(422, "invalid_value");
+        let body = json!({ "username": name, "password": PASSWORD });
+        let answer = server.post("/users").bearer(&root.access).json(&body).await;
+        answer.refused(422, "invalid_value");
+    }
+    for name in [
+        "admin",
+        "j\u{fc}rgen_1",
+        "\u{430}\u{43d}\u{43d}\u{430}.2",
+        "\u{3bd}\u{3af}\u{3ba}\u{3bf}\u{3c2}",
+        "\u{5c71}\u{7530}\u{3055}\u{3093}\u{30a2}",
+        "\u{d55c}\u{6f22}",
+        "2026",
+        "1@+",
+    ] {
+        register(&server, name).await.ok(201);
+    }
+}
+
+/// A name that was taken before the rule, or comes with a dump, stays good.
+#[tokio::test]
+async fn id_01_a_name_that_stands_is_looked_up_whatever_its_scripts() {
+    let name = Username::parse("\u{430}dmin", NamePolicy::Unicode).unwrap();
+    assert_eq!(name.check_new(), Err(UsernameError::Scripts));
+    let server = TestServer::with(|settings| settings.policy.names = NamePolicy::Unicode).await;
+    server.register("anna").await.ok(201);
+    let mut user = server.stored("anna").await;
+    server.store.delete_user(user.id, Expect::default(), vec![]).await.unwrap();
+    user.username = name;
+    server.store.create_user(user, None, vec![]).await.unwrap();
+    let pair = server.login("\u{430}DMIN").await;
+    assert!(server.accepts(&pair.access).await);
 }
 
 #[tokio::test]

@@ -18,7 +18,9 @@ const NOBODY: u32 = 65534;
 /// A server of an unprivileged user with a secret in its environment, started in a directory that is theirs.
 fn unprivileged(workplace: &Workplace) -> Server {
     let binary = workplace.path("keystile");
-    fs::copy(env!("CARGO_BIN_EXE_keystile"), &binary).unwrap();
+    // Not by this process: a child that another test forks meanwhile would hold the file open for writing.
+    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_keystile")).arg(&binary).status();
+    assert!(copied.unwrap().success());
     let directory = binary.parent().unwrap();
     let mut command = Command::new(&binary);
     clean(&mut command, directory);
@@ -121,6 +123,67 @@ fn a144_nobody_becomes_an_administrator_over_the_network() {
     fresh.run(&["import", "dump.jsonl", "--data", "restored"]).output();
     let arguments = ["serve", "--listen", "127.0.0.1:0", "--data", "restored"];
     assert_no_administrator(&Server::start(fresh.command(&arguments)), "restored");
+}
+
+/// Neither by its name nor by what it may do is a role an administrator's and every stranger's at once.
+#[test]
+fn bo_03_no_configuration_makes_every_stranger_an_administrator() {
+    let workplace = Workplace::new();
+    for (roles, key) in [
+        ("default = ['admin']", "roles.default"),
+        ("default = ['user', 'admin']", "roles.default"),
+        ("default = ['user', 'x']\nscopes.x = ['*']", "roles.default"),
+        ("default = ['x']\nscopes.x = ['me', 'users:write']", "roles.default"),
+        ("scopes.user = ['*']", "roles.scopes.user"),
+        ("scopes.user = ['users:write']", "roles.scopes.user"),
+    ] {
+        for (registration, is_refused) in
+            [("", true), ("registration = 'open'", true), ("registration = 'closed'", false)]
+        {
+            let text = format!("[users]\n{registration}\n[roles]\n{roles}\n");
+            workplace.write("config.toml", &text);
+            let ended = workplace.run(&["config", "check"]);
+            if is_refused {
+                assert!(ended.complaint().contains(key), "{text}: {}", ended.complaint());
+            } else {
+                ended.output();
+            }
+        }
+    }
+}
+
+/// What the service is called, wherever the configuration says it, is the first guess.
+#[test]
+fn pw_09_no_name_of_the_service_is_a_password() {
+    let workplace = Workplace::new();
+    let config = "[server]\npublic_url = 'https://login.acme.example'\n\
+                  [tokens]\nissuer = 'https://ID.acme.example:444/realm'\naudience = 'acme-readers'\n";
+    workplace.write("config.toml", config);
+    let server = workplace.serve();
+    let client = server.client();
+    client.register("ann", PASSWORD);
+    let pair = client.login("ann", PASSWORD);
+    for (index, name) in [
+        "keystile",
+        "KeyStile",
+        "login.acme.example",
+        "id.acme.example",
+        "https://id.acme.example:444/realm",
+        "Acme-Readers",
+    ]
+    .iter()
+    .enumerate()
+    {
+        let account = json!({ "username": format!("user-{index}"), "password": name });
+        let refused = client.post("/auth/").json(&account).expect(422);
+        assert_eq!(refused["code"], "weak_password", "{name}");
+        assert!(refused["detail"].as_str().unwrap().contains("name of this service"), "{name}");
+        let change = json!({ "current_password": PASSWORD, "new_password": name });
+        client.post("/users/me/password").bearer(&pair.access).json(&change).expect(422);
+        let more = json!({ "username": format!("user-{index}"), "password": format!("{name} 2") });
+        client.post("/auth/").json(&more).expect(201);
+    }
+    client.login("ann", PASSWORD);
 }
 
 fn assert_no_administrator(server: &Server, prefix: &str) {

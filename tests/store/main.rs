@@ -15,6 +15,7 @@ mod posts;
 mod server;
 mod sessions;
 mod sweep;
+mod throttle;
 mod tokens;
 mod users;
 
@@ -133,6 +134,15 @@ macro_rules! engines {
                     a_store_knows_whether_it_has_users,
                     a_closed_store_is_unavailable,
                     closing_twice_is_closing_once,
+                }
+                throttle {
+                    of_64_attempts_at_once_the_free_ones_go,
+                    a_wait_is_read_and_ends_at_its_instant,
+                    a_lock_is_noted_once_and_lifted_by_the_operator,
+                    only_a_user_can_be_unlocked,
+                    strangers_are_counted_as_users_are,
+                    nothing_is_remembered_of_a_deleted_user,
+                    the_key_of_names_is_the_first_one,
                 }
                 concurrency {
                     of_64_tasks_that_register_one_name_one_wins,

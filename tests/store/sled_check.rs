@@ -1,5 +1,6 @@
 //! The sled engine's check: a sound store passes, and each kind of disagreement is found and named.
 
+use keystile::auth::model::attempts::{Attempts, STRANGERS};
 use keystile::auth::model::audit::Event;
 use keystile::auth::model::post::Post;
 use keystile::auth::model::session::Session;
@@ -44,6 +45,7 @@ async fn closed_store(make: &Make) -> Stored {
         store.create_post(post.clone()).await.unwrap();
     }
     store.delete_user(carol.id, Expect::default(), vec![]).await.unwrap();
+    store.throttle_unlock(bob.id, vec![]).await.unwrap();
     store.replace_signing_keys(0, vec![key()], vec![]).await.unwrap();
     store.heartbeat(NOW).await.unwrap();
     store.close().await;
@@ -71,6 +73,7 @@ async fn a_sound_store_agrees_and_its_entries_are_counted() {
         ("post", 2),
         ("author", 2),
         ("audit", 5),
+        ("attempts", 1),
         ("deleted", 1),
         ("meta", 3),
     ];
@@ -122,7 +125,7 @@ fn author_of(post: &Post) -> Vec<u8> {
 type Plant = fn(&Db, &Stored);
 
 /// Each with the table and the words of what is found first, and how many entries disagree.
-const PLANTS: [(&str, &str, u64, Plant); 25] = [
+const PLANTS: [(&str, &str, u64, Plant); 27] = [
     ("user", "it cannot be read", 3, |db, stored| {
         let alice = stored.alice.id.to_bytes();
         db.open_tree("user").unwrap().insert(alice, b"garbage").unwrap();
@@ -190,6 +193,12 @@ const PLANTS: [(&str, &str, u64, Plant); 25] = [
     ("audit", "it holds another event", 1, |db, _| {
         let event = Make::seeded(9).event(Event::UserCreated, at(1));
         put(db, "audit", &[7; 16], &event);
+    }),
+    ("attempts", "there is no such user", 1, |db, stored| {
+        put(db, "attempts", &stored.left.author.to_bytes(), &Attempts::default());
+    }),
+    ("attempts", "it is no key of this table", 1, |db, _| {
+        put(db, "attempts", &STRANGERS.to_be_bytes(), &Attempts::default());
     }),
     ("deleted", "its user is there", 1, |db, stored| {
         mark(db, "deleted", &stored.bob.id.to_bytes());

@@ -8,9 +8,11 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use keystile::auth::authenticate::AuthenticateError;
 use keystile::auth::login::{Credentials, LoginError};
+use keystile::auth::model::attempts::{Account, AccountLimits};
 use keystile::auth::model::id::UserId;
 use keystile::auth::model::scope::RoleScopes;
 use keystile::auth::model::username::{NamePolicy, Username};
@@ -37,7 +39,7 @@ use crate::fixture::{AnyStore, GRACE, IDLE, behind_its_back, settings};
 const ISSUER: &str = "http://127.0.0.1:8000";
 
 /// Every schema there has been, this release's last.
-const SCHEMAS: [u32; 2] = [1, 2];
+const SCHEMAS: [u32; 3] = [1, 2, 3];
 
 fn data() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/store/data")
@@ -87,6 +89,7 @@ async fn domain(store: AnyStore, answers: &Value) -> Auth {
         clock: Arc::new(ManualClock::at(now)) as Arc<dyn Clock>,
         hasher: Hasher::start(&HashSettings::insecure_fast(), Arc::clone(&random)).unwrap(),
         random,
+        throttle: None,
         passwords: PasswordPolicy::new(8, None),
         tokens: prepared.tokens,
         policy: policy(),
@@ -100,7 +103,7 @@ fn policy() -> Policy {
         registration: Registration::Closed,
         default_roles: std::collections::BTreeSet::new(),
         role_scopes: Arc::new(RoleScopes::new(std::collections::BTreeMap::new())),
-        host: "127.0.0.1".to_owned(),
+        hosts: std::collections::BTreeSet::new(),
         issuer: ISSUER.to_owned(),
         audience: "keystile".to_owned(),
         access_ttl: IDLE,
@@ -201,9 +204,29 @@ async fn the_passwords_of_an_older_release_are_right() {
 }
 
 #[tokio::test]
+async fn failures_that_an_older_release_has_counted_count() {
+    let (directory, answers) = written_by(3);
+    let store = open(&directory);
+    for user in all(&answers, "users") {
+        let account = Account::User(text(user, "id").parse().unwrap());
+        let limits = AccountLimits {
+            free_failures: 5,
+            first_delay: Duration::from_secs(1),
+            max_delay: Duration::from_secs(1),
+            lock_after: 3,
+            known_for: Duration::from_secs(1),
+        };
+        let has_failed = all(&answers, "failed_at").contains(&user["username"]);
+        let is_locked = store.attempts(account).await.unwrap().is_locked(&limits);
+        assert_eq!(is_locked, has_failed, "{user}");
+    }
+    store.close().await;
+}
+
+#[tokio::test]
 async fn an_upgrade_leaves_a_dump_of_what_was_there() {
     let (directory, answers) = written_by(1);
-    let dump = directory.path().join("before-schema-2.jsonl");
+    let dump = directory.path().join("before-schema-3.jsonl");
     fs::write(dump.with_extension("jsonl.partial"), "of an upgrade that broke off").unwrap();
     let store = open(&directory);
     assert_eq!(fs::metadata(&dump).unwrap().permissions().mode() & 0o777, 0o600);
@@ -247,7 +270,7 @@ async fn a_dump_without_a_user_that_cannot_be_read_is_loaded() {
             db.open_tree("user").unwrap().insert(id.to_bytes(), b"garbage").unwrap();
         });
         open(&directory).close().await;
-        let dump = fs::read_to_string(directory.path().join("before-schema-2.jsonl")).unwrap();
+        let dump = fs::read_to_string(directory.path().join("before-schema-3.jsonl")).unwrap();
         let contents = survey(dump.as_bytes(), &mut |_| {}).unwrap();
         assert_eq!(contents.users(), all(&answers, "users").len() - 1);
         let load = Load { dump: dump.as_bytes(), contents: &contents, keys: vec![], audit: vec![] };
@@ -267,7 +290,7 @@ async fn an_upgrade_whose_dump_cannot_be_written_leaves_all_as_it_was() {
     let as_values = |text: &str| serde_json::from_str::<Value>(text).unwrap();
     let before = as_values(&manifest());
     // No file takes the place of a directory that holds something.
-    let dump = directory.path().join("before-schema-2.jsonl");
+    let dump = directory.path().join("before-schema-3.jsonl");
     fs::create_dir_all(dump.join("x")).unwrap();
     assert!(SledStore::open(&settings(directory.path())).is_err());
     assert!(!dump.with_extension("jsonl.partial").exists());
@@ -291,7 +314,7 @@ async fn an_upgraded_database_agrees_and_is_the_only_one_left() {
             store.close().await;
             let manifest = fs::read(directory.path().join("manifest.json")).unwrap();
             let manifest: Value = serde_json::from_slice(&manifest).unwrap();
-            assert_eq!(manifest["schema"], 2);
+            assert_eq!(manifest["schema"], 3);
             let databases: Vec<_> = fs::read_dir(directory.path())
                 .unwrap()
                 .map(|entry| entry.unwrap().file_name().into_string().unwrap())

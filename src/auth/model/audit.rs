@@ -41,6 +41,10 @@ pub enum Event {
     DataExported,
     /// Users, posts and audit events were loaded into a new store.
     DataImported,
+    /// Failures in a row locked a password.
+    AccountLocked,
+    /// The operator lifted a lock, and every wait.
+    AccountUnlocked,
 }
 
 impl Event {
@@ -63,6 +67,8 @@ impl Event {
             Self::SessionEvicted => "session_evicted",
             Self::DataExported => "data_exported",
             Self::DataImported => "data_imported",
+            Self::AccountLocked => "account_locked",
+            Self::AccountUnlocked => "account_unlocked",
         }
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use precis_profiles::precis_core::profile::PrecisFastInvocation;
 use serde::{Deserialize, Serialize};
+use unicode_security::MixedScript;
 
 /// The longest user name, in characters.
 pub const USERNAME_CHARS_MAX: usize = 64;
@@ -39,6 +40,9 @@ pub enum UsernameError {
     /// Not a valid RFC 8265 name.
     #[error("this is not a valid username (RFC 8265 UsernameCaseMapped)")]
     Unicode,
+    /// Letters of several scripts, of which some look alike.
+    #[error("a username keeps to the letters of one script")]
+    Scripts,
 }
 
 impl Username {
@@ -68,6 +72,15 @@ impl Username {
             return Err(UsernameError::Start);
         }
         Ok(Self(name))
+    }
+
+    /// What a name must be besides to be taken anew: of a single script (UTS 39 §5.1), or it could look like
+    /// another. Names that stand are not asked, or they would be locked out and dumps of them unreadable.
+    ///
+    /// # Errors
+    /// [`UsernameError::Scripts`].
+    pub fn check_new(&self) -> Result<(), UsernameError> {
+        if self.0.is_single_script() { Ok(()) } else { Err(UsernameError::Scripts) }
     }
 
     /// The canonical text.

@@ -7,7 +7,7 @@ use poem::{Body, FromRequest, Request, RequestBody};
 use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaSchema, MetaSchemaRef};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 
-use super::{CREDENTIALS_BYTES_MAX, MediaType, is_plain, read};
+use super::{BODY_BYTES_MAX, CREDENTIALS_BYTES_MAX, MediaType, is_plain, read};
 use crate::http::problem::{Code, Problem};
 use crate::http::urlencoded;
 
@@ -137,6 +137,24 @@ impl<'a, T: FormFields> ApiExtractor<'a> for OptionalFormBody<T> {
         }
         Ok(Self(Some(parse(request.headers(), bytes).await?)))
     }
+}
+
+/// Whether the body is a URL-encoded form with a parameter `name`; it is left for whoever reads it.
+///
+/// # Errors
+/// A defect of the operation: the body was taken before.
+pub async fn names(
+    headers: &HeaderMap,
+    body: &mut RequestBody,
+    name: &str,
+) -> Result<bool, Problem> {
+    if MediaType::of(headers).is_none_or(|media| media.essence != URLENCODED) {
+        return Ok(false);
+    }
+    let bytes = read(body, BODY_BYTES_MAX).await?;
+    let is_named = urlencoded::names(&bytes, name);
+    *body = RequestBody::new(Body::from(bytes));
+    Ok(is_named)
 }
 
 fn meta<T: FormFields>(required: bool) -> MetaRequest {

@@ -71,6 +71,12 @@ async fn waiting_answers_say_how_long_in_whole_seconds() {
     assert_eq!(body["error"], "temporarily_unavailable");
     let (down, _) = sent(&Code::Unavailable.into(), Shape::Problem).await;
     assert_eq!(down.header("retry-after"), Some("1"));
+    for (millis, secs) in [(0, "1"), (1, "1"), (1000, "1"), (1001, "2"), (900_000, "900")] {
+        let later = Problem::later(Duration::from_millis(millis));
+        let (later, body) = sent(&later, Shape::OAuth).await;
+        assert_eq!((later.status().as_u16(), later.header("retry-after")), (429, Some(secs)));
+        assert_eq!(body["error"], "temporarily_unavailable");
+    }
 }
 
 #[tokio::test]

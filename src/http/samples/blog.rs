@@ -12,7 +12,9 @@ use crate::auth::register::NewAccount;
 use crate::http::body::json::CredentialsBody;
 use crate::http::body::text::{Secret, Text};
 use crate::http::examples;
-use crate::http::fail::{BadRequest, Conflict, Fail, Forbidden, Unavailable, Unprocessable};
+use crate::http::fail::{
+    BadRequest, Conflict, Fail, Forbidden, TooManyRequests, Unavailable, Unprocessable,
+};
 use crate::http::origin::Origin;
 use crate::http::tag::Tag;
 use crate::http::token::PairAnswer;
@@ -71,7 +73,8 @@ impl BlogApi {
         auth: Data<&Arc<Auth>>,
         body: CredentialsBody<BlogSignup>,
         origin: Origin,
-    ) -> Result<PairAnswer, Fail<(Forbidden, Conflict, Unprocessable, Unavailable)>> {
+    ) -> Result<PairAnswer, Fail<(Forbidden, Conflict, Unprocessable, TooManyRequests, Unavailable)>>
+    {
         let account = NewAccount {
             username: body.0.email.0.clone(),
             password: Password::new(body.0.password.0),
@@ -88,7 +91,7 @@ impl BlogApi {
         auth: Data<&Arc<Auth>>,
         body: CredentialsBody<BlogLogin>,
         origin: Origin,
-    ) -> Result<PairAnswer, Fail<(BadRequest, Unavailable)>> {
+    ) -> Result<PairAnswer, Fail<(BadRequest, TooManyRequests, Unavailable)>> {
         let credentials = Credentials {
             username: body.0.email.0,
             password: Password::new(body.0.password.0),

@@ -1,6 +1,6 @@
 //! Two resources behind a token: one that echoes it, one for administrators.
 
-use poem_openapi::{Object, OpenApi};
+use poem_openapi::{ApiResponse, Object, OpenApi};
 use serde::Serialize;
 
 use crate::auth::Forbidden as Missing;
@@ -22,12 +22,21 @@ struct Items {
     token: String,
 }
 
+/// The token, never to be cached (RFC 6749 §5.1).
+#[derive(ApiResponse)]
+enum ItemsAnswer {
+    /// The token that was sent
+    #[oai(status = 200)]
+    Items(Answer<Items>, #[oai(header = "Pragma")] String),
+}
+
 #[OpenApi(tag = "Tag::Samples")]
 impl ProtectedApi {
     /// Get your own token back
     #[oai(path = "/items", method = "get", operation_id = "items")]
-    async fn items(&self, caller: Caller) -> Answer<Items> {
-        Answer(Items { token: caller.token().to_owned() })
+    async fn items(&self, caller: Caller) -> ItemsAnswer {
+        let items = Items { token: caller.token().to_owned() };
+        ItemsAnswer::Items(Answer(items), "no-cache".to_owned())
     }
 
     /// Get what only administrators get

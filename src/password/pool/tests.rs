@@ -310,8 +310,13 @@ async fn a_panic_costs_one_password_and_not_the_worker() {
 async fn a_worker_keeps_its_own_memory_and_gives_back_what_is_more() {
     let own = HashSettings::insecure_fast().params().unwrap();
     let mut memory = Memory::for_params(&own);
+    assert!(!memory.is_held());
     argon::hash(&own, "correct horse", [0; SALT_BYTES], &mut memory).unwrap();
     assert_eq!(memory.blocks_held(), 8);
+    memory.give_back();
+    assert!(!memory.is_held());
+    argon::hash(&own, "correct horse", [0; SALT_BYTES], &mut memory).unwrap();
+    assert!(memory.is_held());
     let large = Params::new(1024, 1, 1, Some(32)).unwrap();
     argon::hash(&large, "correct horse", [0; SALT_BYTES], &mut memory).unwrap();
     assert_eq!(memory.blocks_held(), 8);

@@ -37,6 +37,8 @@ use crate::auth::model::user::User;
 
 /// What the header calls the format.
 const FORMAT: &str = "keystile-dump";
+/// What every dump starts with, of whatever version.
+pub const START: &[u8] = br#"{"header":{"format":"keystile-dump","#;
 /// The version that this release writes; it reads all up to it.
 pub const FORMAT_VERSION: u32 = 1;
 

@@ -85,6 +85,8 @@ enum EventName {
     SessionEvicted,
     DataExported,
     DataImported,
+    AccountLocked,
+    AccountUnlocked,
 }
 
 /// [`Actor`].

@@ -8,6 +8,7 @@ use super::database::Database;
 use super::filed::Filed;
 use super::keys::{self, Range, Table, meta};
 use super::read;
+use crate::auth::model::attempts::{Attempts, STRANGERS};
 use crate::auth::model::audit::AuditEvent;
 use crate::auth::model::id::UserId;
 use crate::auth::model::post::Post;
@@ -130,6 +131,7 @@ fn judge(database: &Database, table: Table, key: &[u8], value: &[u8]) -> Verdict
             let event: AuditEvent = codec::decode(table.name(), key, value)?;
             require(event.id.to_bytes() == key, "it holds another event")
         }
+        Table::Attempts => attempts(database, key, value),
         Table::Deleted => deleted(database, key, value),
         Table::Meta => record_of_meta(key, value),
     }
@@ -211,6 +213,15 @@ fn author(database: &Database, key: &[u8], value: &[u8]) -> Verdict {
     require(keys::author(post.author, post.id) == key, "its post is another author's")
 }
 
+/// Attempts are at a user's password, or at those of nobody, of which there are only so many.
+fn attempts(database: &Database, key: &[u8], value: &[u8]) -> Verdict {
+    codec::decode::<Attempts>(Table::Attempts.name(), key, value)?;
+    if let Ok(number) = key.try_into().map(u32::from_be_bytes) {
+        return require(number < STRANGERS, "it is no key of this table");
+    }
+    require(contains(database, Table::User, key)?, "there is no such user")
+}
+
 /// A user whose belongings are to be swept is gone.
 fn deleted(database: &Database, key: &[u8], value: &[u8]) -> Verdict {
     require(value.is_empty() && key.len() == 16, "it is no entry of this table")?;
@@ -225,6 +236,7 @@ fn record_of_meta(key: &[u8], value: &[u8]) -> Verdict {
         meta::SIGNING_KEYS => {
             Ok(codec::decode::<SigningKeys>(Table::Meta.name(), key, value).map(drop)?)
         }
+        meta::NAME_KEY => Ok(codec::decode::<[u8; 32]>(Table::Meta.name(), key, value).map(drop)?),
         _ => Err(Flaw::Entry("it is no key of this table")),
     }
 }

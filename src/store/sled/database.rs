@@ -106,25 +106,36 @@ impl Database {
         self.trees.of(table).is_empty()
     }
 
-    /// Applies `writes` as one atomic step and makes them durable.
+    /// Applies `writes` as one atomic step. They survive the process once sled's own thread has written them
+    /// out, which it does all the time, and a power failure from the next [`Database::sync`] on.
     ///
     /// # Errors
     /// `Unavailable` when the store had failed before, and `Unknown` when it fails here.
-    pub(super) fn commit(&self, writes: Writes) -> Result<()> {
+    pub(super) fn apply(&self, writes: Writes) -> Result<()> {
         if self.has_failed() {
             return Err(StoreError::Unavailable);
         }
         if writes.is_empty() {
             return Ok(());
         }
-        self.apply(writes).and_then(|()| self.make_durable()).map_err(|error| {
-            self.fail(&error);
-            StoreError::Unknown
-        })
+        self.transact(writes).map_err(|error| self.lose(&error))
+    }
+
+    /// Makes durable what was applied so far.
+    ///
+    /// # Errors
+    /// `Unknown` when the store fails here.
+    pub(super) fn sync(&self) -> Result<()> {
+        self.make_durable().map_err(|error| self.lose(&error))
+    }
+
+    fn lose(&self, error: &::sled::Error) -> StoreError {
+        self.fail(error);
+        StoreError::Unknown
     }
 
     /// Flushes what sled holds, and syncs it: `flush` alone does not on Linux.
-    pub(super) fn make_durable(&self) -> ::sled::Result<()> {
+    fn make_durable(&self) -> ::sled::Result<()> {
         self.db.flush()?;
         if self.durability == Durability::Fsync {
             self.file.sync_data()?;
@@ -152,7 +163,7 @@ impl Database {
         }
     }
 
-    fn apply(&self, writes: Writes) -> ::sled::Result<()> {
+    fn transact(&self, writes: Writes) -> ::sled::Result<()> {
         let mut trees = Vec::with_capacity(writes.len());
         let mut batches = Vec::with_capacity(writes.len());
         for (table, changes) in writes {
@@ -191,6 +202,7 @@ pub(super) struct Trees {
     audit: Tree,
     meta: Tree,
     admin: Tree,
+    attempts: Tree,
     deleted: Tree,
 }
 
@@ -208,6 +220,7 @@ impl Trees {
             audit: open(Table::Audit)?,
             meta: open(Table::Meta)?,
             admin: open(Table::Admin)?,
+            attempts: open(Table::Attempts)?,
             deleted: open(Table::Deleted)?,
         })
     }
@@ -224,6 +237,7 @@ impl Trees {
             Table::Audit => &self.audit,
             Table::Meta => &self.meta,
             Table::Admin => &self.admin,
+            Table::Attempts => &self.attempts,
             Table::Deleted => &self.deleted,
         }
     }

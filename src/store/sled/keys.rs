@@ -27,13 +27,15 @@ pub(super) enum Table {
     Meta,
     /// The id of an enabled user of role `admin`: nothing.
     Admin,
+    /// A user's id, or the number of a record that strangers share: the attempts at that account.
+    Attempts,
     /// The id of a deleted user whose sessions and posts are still to be swept: nothing.
     Deleted,
 }
 
 impl Table {
     /// All tables, in the order in which they are checked, copied and told of.
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::User,
         Self::Name,
         Self::Admin,
@@ -42,6 +44,7 @@ impl Table {
         Self::Post,
         Self::Author,
         Self::Audit,
+        Self::Attempts,
         Self::Deleted,
         Self::Meta,
     ];
@@ -58,6 +61,7 @@ impl Table {
             Self::Audit => "audit",
             Self::Meta => "meta",
             Self::Admin => "admin",
+            Self::Attempts => "attempts",
             Self::Deleted => "deleted",
         }
     }
@@ -71,6 +75,8 @@ pub(super) mod meta {
     pub(in super::super) const CLOCK: &[u8] = b"clock";
     /// The signing keys.
     pub(in super::super) const SIGNING_KEYS: &[u8] = b"signing_keys";
+    /// What names that nobody has are told apart by.
+    pub(in super::super) const NAME_KEY: &[u8] = b"name_key";
 }
 
 /// The key of a session: all of one user's are one range.

@@ -59,11 +59,11 @@ fn dump_path(data: &Path) -> PathBuf {
 }
 
 /// An entry of `schema` as it is written now. From 1 to 2: a session says where its expiry entry stands,
-/// which was at its deadline always.
+/// which was at its deadline always. From 2 to 3 a table and kinds of events came, and nothing changes.
 ///
 /// One that cannot be read stays as it is, to be denied and swept as it was.
 pub(super) fn convert(schema: u32, table: Table, (key, value): Entry) -> Entry {
-    if schema == SCHEMA_VERSION || table != Table::Session {
+    if schema > 1 || table != Table::Session {
         return (key, value);
     }
     match filed(&key, &value) {

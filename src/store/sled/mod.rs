@@ -6,6 +6,7 @@
 //! aside (`aside`) and becomes the current one when the manifest names it.
 
 mod aside;
+mod attempts;
 mod check;
 mod database;
 mod directory;
@@ -52,9 +53,10 @@ use self::database::Database;
 use self::export::{Journals, SledExport};
 use self::room::Room;
 use self::staged::Staged;
-use self::writer::{Command, Job, QUEUE_MAX, Writer};
+use self::writer::{Command, QUEUE_MAX, Writer};
 use super::dump::Export;
 use super::{OpenSession, Page, Result, Rotate, SigningKeys, Store, StoreError, StoredKey};
+use crate::auth::model::attempts::{Account, Attempt, Attempts, Outcome, Permit};
 use crate::auth::model::audit::AuditEvent;
 use crate::auth::model::id::{EventId, Nonce, PostId, SessionId, UserId};
 use crate::auth::model::post::Post;
@@ -124,8 +126,8 @@ impl SledStore {
         open.ok_or(StoreError::Unavailable)
     }
 
-    fn enqueue(&self, job: Job) -> Result<()> {
-        self.queue.try_send(Command::Run(job)).map_err(|refused| match refused {
+    fn enqueue(&self, command: Command) -> Result<()> {
+        self.queue.try_send(command).map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(_) => StoreError::Busy,
             mpsc::error::TrySendError::Closed(_) => StoreError::Unavailable,
         })
@@ -137,7 +139,17 @@ impl SledStore {
         step: impl FnOnce(&mut Staged<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (job, answer) = writer::job(step);
-        self.enqueue(job)?;
+        self.enqueue(Command::Run(job))?;
+        writer::answer(answer, DEADLINE).await
+    }
+
+    /// Has the writer do `step`, and does not wait for the disk.
+    async fn note<T: Send + 'static>(
+        &self,
+        step: impl FnOnce(&mut Staged<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (job, answer) = writer::job(step);
+        self.enqueue(Command::Note(job))?;
         writer::answer(answer, DEADLINE).await
     }
 
@@ -255,10 +267,8 @@ impl Store for SledStore {
         if self.queue.capacity() < QUEUE_MAX / 2 {
             return;
         }
-        drop(self.enqueue(Box::new(move |staged| {
-            drop(staged.run(|staged| sessions::touch(staged, user, session, now)));
-            Box::new(drop)
-        })));
+        let (job, _) = writer::job(move |staged| sessions::touch(staged, user, session, now));
+        drop(self.enqueue(Command::Note(job)));
     }
 
     async fn sweep(&self, now: Timestamp, limit: usize) -> Result<usize> {
@@ -297,6 +307,38 @@ impl Store for SledStore {
 
     async fn audit(&self, after: Option<EventId>, limit: usize) -> Result<Vec<AuditEvent>> {
         self.list(move |database| read::audit(database, after, limit)).await
+    }
+
+    async fn attempts(&self, account: Account) -> Result<Attempts> {
+        attempts::read(&*self.database()?, account)
+    }
+
+    async fn throttle_reserve(&self, attempt: Attempt, now: Timestamp) -> Result<Permit> {
+        self.note(move |staged| attempts::reserve(staged, &attempt, now)).await
+    }
+
+    async fn throttle_settle(
+        &self,
+        attempt: Attempt,
+        outcome: Outcome,
+        now: Timestamp,
+        on_lock: Option<AuditEvent>,
+    ) -> Result<bool> {
+        self.note(move |staged| {
+            attempts::settle(staged, &attempt, outcome, now, on_lock.as_slice())
+        })
+        .await
+    }
+
+    async fn throttle_unlock(&self, user: UserId, audit: Vec<AuditEvent>) -> Result<()> {
+        self.change(move |staged| attempts::unlock(staged, user, &audit)).await
+    }
+
+    async fn throttle_key(&self, fresh: [u8; 32]) -> Result<[u8; 32]> {
+        match read::name_key(&*self.database()?)? {
+            Some(stored) => Ok(stored),
+            None => self.change(move |staged| attempts::name_key(staged, fresh)).await,
+        }
     }
 
     async fn signing_keys(&self) -> Result<SigningKeys> {

@@ -56,7 +56,7 @@ pub enum OpenError {
         user: u32,
     },
     /// There is something in the directory, and it is not a store.
-    #[error("{} is not empty and holds no keystile database", path.display())]
+    #[error("{} is not empty and holds no keystile database: there is no manifest.json in it", path.display())]
     Foreign {
         /// The data directory.
         path: PathBuf,

@@ -139,6 +139,11 @@ pub(super) fn signing_keys(database: &Database) -> Result<SigningKeys> {
     database.record(Table::Meta, meta::SIGNING_KEYS).map(Option::unwrap_or_default)
 }
 
+/// The key of [`Store::throttle_key`](crate::store::Store::throttle_key), once there is one.
+pub(super) fn name_key(database: &Database) -> Result<Option<[u8; 32]>> {
+    database.record(Table::Meta, meta::NAME_KEY)
+}
+
 /// [`Store::clock_mark`](crate::store::Store::clock_mark).
 pub(super) fn clock_mark(database: &Database) -> Result<Option<Timestamp>> {
     database.record(Table::Meta, meta::CLOCK)

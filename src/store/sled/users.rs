@@ -85,6 +85,7 @@ pub(super) fn delete(
     }
     staged.remove(Table::User, key.clone());
     staged.remove(Table::Name, user.username.as_str().as_bytes().to_vec());
+    staged.remove(Table::Attempts, key.clone());
     staged.mark(Table::Deleted, key);
     staged.audit(audit)
 }

@@ -25,12 +25,12 @@ const COMPANY_MIN: usize = 8;
 /// `commit_delay`; here the whole of it takes the least CPU and has the shortest tail.
 const COMPANY_WAIT: Duration = Duration::from_millis(1);
 
-/// Decides a step and says how to answer it once it is durable, or has failed to become so.
+/// Decides a step and says how to answer it once it is committed, or that has failed.
 pub(super) type Job = Box<dyn FnOnce(&mut Staged<'_>) -> Acknowledge + Send>;
 /// Answers a step with what became of its batch.
 pub(super) type Acknowledge = Box<dyn FnOnce(Result<()>) + Send>;
 
-/// A job that does `step` and sends what came of it, once it is durable.
+/// A job that does `step` and sends what came of it, once that is committed.
 pub(super) fn job<T: Send + 'static>(
     step: impl FnOnce(&mut Staged<'_>) -> Result<T> + Send + 'static,
 ) -> (Job, oneshot::Receiver<Result<T>>) {
@@ -58,8 +58,10 @@ pub(super) async fn answer<T>(
 
 /// What stands in the queue.
 pub(super) enum Command {
-    /// A step.
+    /// A step, answered once it is durable.
     Run(Job),
+    /// A step that others see when it is answered, and that is durable with the next one that has to be.
+    Note(Job),
     /// Take nothing more, do what is queued, and end.
     Close,
 }
@@ -101,19 +103,27 @@ impl Writer {
         self.database.finish();
     }
 
-    /// Commits what is queued, and says how many steps that were.
+    /// Commits what is queued, and says how many steps waited for the disk.
     fn batch(&mut self, first: Command) -> usize {
         let mut staged = Staged::new(&self.database, &mut self.room, &mut self.journals);
-        let mut decided = Vec::new();
+        let (mut decided, mut noted) = (Vec::new(), Vec::new());
         let mut next = Some(first);
         while let Some(command) = next {
             match command {
                 Command::Run(job) => decided.push(job(&mut staged)),
+                Command::Note(job) => noted.push(job(&mut staged)),
                 Command::Close => self.queue.close(),
             }
-            next = if decided.len() < BATCH_MAX { self.queue.try_recv().ok() } else { None };
+            let is_full = decided.len() + noted.len() >= BATCH_MAX;
+            next = if is_full { None } else { self.queue.try_recv().ok() };
         }
-        let outcome = self.database.commit(staged.into_writes());
+        let writes = staged.into_writes();
+        let waits = !decided.is_empty() && !writes.is_empty();
+        let applied = self.database.apply(writes);
+        for acknowledge in noted {
+            acknowledge(applied.clone());
+        }
+        let outcome = if waits { applied.and_then(|()| self.database.sync()) } else { applied };
         let steps = decided.len();
         for acknowledge in decided {
             acknowledge(outcome.clone());

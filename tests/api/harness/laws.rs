@@ -56,6 +56,11 @@ fn check_headers(answer: &Answer) {
     let csp = answer.header("content-security-policy").unwrap();
     assert!(csp.contains("default-src 'none'") && csp.contains("frame-ancestors 'none'"));
     is(answer, "cache-control", "no-store");
+    // RFC 6749 §5.1, for caches that know no `Cache-Control`.
+    let body = serde_json::from_str(&answer.text).unwrap_or(Value::Null);
+    if ["access_token", "token"].iter().any(|member| body[*member].is_string()) {
+        is(answer, "pragma", "no-cache");
+    }
 }
 
 fn check_refusal(method: &Method, path: &str, answer: &Answer) {

@@ -7,10 +7,12 @@ mod laws;
 pub mod schema;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use keystile::auth::model::attempts::AccountLimits;
 use keystile::auth::model::scope::{RoleScopes, Scopes};
 use keystile::auth::model::user::User;
 use keystile::auth::model::username::{NamePolicy, Username};
@@ -28,6 +30,7 @@ use keystile::password::settings::HashSettings;
 use keystile::random::{Random, RandomError, SeededRandom};
 use keystile::store::Store;
 use keystile::store::sled::{Durability, SledSettings, SledStore};
+use keystile::throttle::{Throttle, ThrottleSettings};
 use keystile::token::algorithm::Algorithm;
 use keystile::token::secret::TokenSecret;
 use keystile::token::{TokenSettings, ring};
@@ -80,6 +83,8 @@ pub struct Settings {
     pub policy: Policy,
     /// What hashing costs.
     pub hashing: HashSettings,
+    /// How often passwords may be wrong.
+    pub throttle: Option<ThrottleSettings>,
     /// Signs the access tokens.
     pub algorithm: Algorithm,
     /// Where the randomness starts, and with it the keys.
@@ -92,6 +97,7 @@ impl Default for Settings {
             features: EVERYTHING,
             policy: policy(),
             hashing: HashSettings::insecure_fast(),
+            throttle: Some(throttle()),
             algorithm: Algorithm::EdDsa,
             seed: 1,
         }
@@ -107,15 +113,15 @@ fn policy() -> Policy {
         ("gateway", "introspect"),
     ];
     let rows = rows.map(|(role, scope)| (role.to_owned(), Scopes::parse(scope).unwrap()));
-    let host = "id.example.com".to_owned();
-    let reserved = RESERVED_NAMES.map(str::to_owned).into_iter().chain([host.clone()]);
+    let hosts = BTreeSet::from(["id.example.com".to_owned()]);
+    let reserved = RESERVED_NAMES.map(str::to_owned).into_iter().chain(hosts.iter().cloned());
     Policy {
         names: NamePolicy::Ascii,
         reserved_names: reserved.collect(),
         registration: Registration::Open,
         default_roles: roles(&["user"]),
         role_scopes: Arc::new(RoleScopes::new(BTreeMap::from(rows))),
-        host,
+        hosts,
         issuer: ISSUER.to_owned(),
         audience: "keystile".to_owned(),
         access_ttl: ACCESS_TTL,
@@ -123,6 +129,23 @@ fn policy() -> Policy {
         session_ttl: SESSION_TTL,
         refresh_grace: GRACE,
         sessions_per_user: 20,
+    }
+}
+
+/// The default limits, but that tests may register whom they like.
+fn throttle() -> ThrottleSettings {
+    let rate = |number| NonZeroU32::new(number).unwrap();
+    ThrottleSettings {
+        account: AccountLimits {
+            free_failures: 5,
+            first_delay: SECOND,
+            max_delay: Duration::from_secs(900),
+            lock_after: 100,
+            known_for: Duration::from_secs(30 * 86_400),
+        },
+        source_failures_per_minute: rate(60),
+        failures_per_second: rate(200),
+        registrations_per_hour: rate(10_000),
     }
 }
 
@@ -182,11 +205,15 @@ impl TestServer {
         let prepared =
             ring::prepare(&token_settings(&settings), &keys, NOW, random.as_ref()).unwrap();
         store.replace_signing_keys(0, prepared.store.unwrap(), vec![]).await.unwrap();
+        let name_key = store.throttle_key([7; 32]).await.unwrap();
+        let steady = Arc::clone(&clock) as Arc<dyn Clock>;
+        let throttle = settings.throttle.map(|limits| Throttle::new(&limits, &name_key, &steady));
         let auth = Arc::new(Auth::new(Parts {
             store: Arc::clone(&store),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             random: Arc::clone(&random),
             hasher: hasher.clone(),
+            throttle: throttle.map(Arc::new),
             passwords: PasswordPolicy::new(8, None),
             tokens: prepared.tokens,
             policy: settings.policy,

@@ -1,0 +1,214 @@
+//! The one verifier of passwords, and the throttle before it (LT-01): whoever proves who they are, does it here.
+//!
+//! The cheap refusals come first, each attempt takes its place before anything is hashed, and whatever becomes
+//! of it, the place is settled.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::model::attempts::{Account, Attempt, Outcome, Permit};
+use super::model::audit::{Actor, AuditEvent, Event};
+use super::model::user::User;
+use super::{Auth, Fault, Origin, faults};
+use crate::clock::Timestamp;
+use crate::password::{HashError, Password, Verdict};
+use crate::random::RandomError;
+use crate::store::{Store, StoreError};
+use crate::throttle::{Later, Throttle};
+
+/// How long an attempt waits for others at the same account to be settled (LT-11).
+const TURN_WAIT: Duration = Duration::from_secs(1);
+
+/// Whose password is to be proved.
+#[derive(Clone, Copy)]
+pub(super) enum Subject<'a> {
+    /// A user's.
+    User(&'a User),
+    /// That of a name, as canonical as it can be made, that nobody has.
+    Stranger(&'a str),
+}
+
+/// The password is right.
+#[must_use]
+pub(super) enum Proof {
+    /// And its hash a current one.
+    Current,
+    /// And its hash should be replaced.
+    Outdated,
+}
+
+/// Why nothing was proved.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CredentialError {
+    /// The password is wrong, there is no such user, or the account is locked.
+    #[error("the credentials are wrong")]
+    Wrong,
+    /// Nothing was looked at.
+    #[error(transparent)]
+    Later(#[from] Later),
+    /// It could not be done.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+faults!(CredentialError: StoreError, HashError, RandomError);
+
+impl Auth {
+    /// Whether `password` is that of `subject`. Without a user the same is done for nothing.
+    pub(super) async fn prove(
+        &self,
+        subject: Subject<'_>,
+        password: Arc<Password>,
+        origin: &Origin,
+    ) -> Result<Proof, CredentialError> {
+        let hash = match subject {
+            Subject::User(user) => Some(user.password_hash.clone()),
+            Subject::Stranger(_) => None,
+        };
+        let hasher = &self.parts.hasher;
+        let Some(throttle) = &self.parts.throttle else {
+            return proof(hasher.verify(password, hash).await?);
+        };
+        let place = self.place(throttle, subject, origin).await?;
+        // After too many failures the password counts no more: the same is done for nothing.
+        let hash = hash.filter(|_| place.permit != Permit::Locked);
+        let verdict = hasher.verify(password, hash).await;
+        let outcome = match &verdict {
+            Ok(Verdict::Right | Verdict::RightButOutdated) => Outcome::Right,
+            Ok(Verdict::Wrong) => Outcome::Wrong,
+            Err(_) => Outcome::Undone,
+        };
+        if outcome == Outcome::Wrong {
+            throttle.failed(place.attempt.source);
+        }
+        let on_lock = self.locked_event(subject, origin)?;
+        if place.settle(outcome, self.now(), on_lock).await?
+            && let Subject::User(user) = subject
+        {
+            tracing::warn!(event = "account_locked", user = %user.id, "too many wrong passwords");
+        }
+        proof(verdict?)
+    }
+
+    /// A place for one attempt, the cheap refusals first: those that stand are read without waiting for the
+    /// store's writer.
+    async fn place(
+        &self,
+        throttle: &Arc<Throttle>,
+        subject: Subject<'_>,
+        origin: &Origin,
+    ) -> Result<Place, CredentialError> {
+        let account = match subject {
+            Subject::User(user) => Account::User(user.id),
+            Subject::Stranger(name) => throttle.stranger(name),
+        };
+        let (source, limits) = (origin.source(), *throttle.limits());
+        let attempts = self.store().attempts(account).await?;
+        let now = self.now();
+        if let Some(until) = attempts.blocked_until(source, now) {
+            return Err(later(until, now).into());
+        }
+        throttle.admit(source, attempts.knows(source, &limits, now))?;
+        let attempt = Attempt { account, source, limits };
+        let permit = match self.store().throttle_reserve(attempt, now).await? {
+            Permit::Turn => self.wait_for_turn(throttle, attempt).await?,
+            permit => permit,
+        };
+        match permit {
+            Permit::Wait(until) => Err(later(until, self.now()).into()),
+            Permit::Turn => Err(Later(TURN_WAIT).into()),
+            Permit::Go | Permit::Locked => Ok(Place {
+                store: Arc::clone(&self.parts.store),
+                throttle: Arc::clone(throttle),
+                attempt,
+                permit,
+                taken_at: now,
+                is_settled: false,
+            }),
+        }
+    }
+
+    /// What the attempt may do once it is its turn; still [`Permit::Turn`] if that takes too long.
+    async fn wait_for_turn(
+        &self,
+        throttle: &Throttle,
+        attempt: Attempt,
+    ) -> Result<Permit, StoreError> {
+        let turn = throttle.turn(attempt.account);
+        let deadline = tokio::time::Instant::now() + TURN_WAIT;
+        loop {
+            let permit = self.store().throttle_reserve(attempt, self.now()).await;
+            if permit != Ok(Permit::Turn) {
+                // The next one may have come to its turn by the same event.
+                throttle.next_turn(attempt.account);
+                return permit;
+            }
+            if tokio::time::timeout_at(deadline, turn.wait()).await.is_err() {
+                return permit;
+            }
+        }
+    }
+
+    /// What is noted if this attempt locks an account that somebody has.
+    fn locked_event(
+        &self,
+        subject: Subject<'_>,
+        origin: &Origin,
+    ) -> Result<Option<AuditEvent>, RandomError> {
+        let Subject::User(user) = subject else { return Ok(None) };
+        self.event(Event::AccountLocked, Actor::Anonymous, (user.id, None), origin).map(Some)
+    }
+}
+
+/// An attempt that has its place. One whose client has gone was not seen to fail, and gives it back.
+struct Place {
+    store: Arc<dyn Store>,
+    throttle: Arc<Throttle>,
+    attempt: Attempt,
+    permit: Permit,
+    taken_at: Timestamp,
+    is_settled: bool,
+}
+
+impl Place {
+    /// Gives the place back; whether the account is locked with that.
+    async fn settle(
+        mut self,
+        outcome: Outcome,
+        now: Timestamp,
+        on_lock: Option<AuditEvent>,
+    ) -> Result<bool, StoreError> {
+        let settled = self.store.throttle_settle(self.attempt, outcome, now, on_lock).await;
+        self.is_settled = true;
+        self.throttle.next_turn(self.attempt.account);
+        settled
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        if self.is_settled {
+            return;
+        }
+        let (store, throttle) = (Arc::clone(&self.store), Arc::clone(&self.throttle));
+        let (attempt, taken_at) = (self.attempt, self.taken_at);
+        runtime.spawn(async move {
+            // What cannot be given back counts as failed in a while.
+            store.throttle_settle(attempt, Outcome::Undone, taken_at, None).await.ok();
+            throttle.next_turn(attempt.account);
+        });
+    }
+}
+
+const fn proof(verdict: Verdict) -> Result<Proof, CredentialError> {
+    match verdict {
+        Verdict::Right => Ok(Proof::Current),
+        Verdict::RightButOutdated => Ok(Proof::Outdated),
+        Verdict::Wrong => Err(CredentialError::Wrong),
+    }
+}
+
+const fn later(until: Timestamp, now: Timestamp) -> Later {
+    Later(until.since(now))
+}

@@ -1,0 +1,456 @@
+//! Attempts at passwords and tokens: how many are looked at, who waits, who is locked out, and who never is.
+//!
+//! A test that needs several sources asks the domain itself, which is told where a request came from; what
+//! comes through the router here comes over no network, from one source.
+
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use keystile::auth::Origin;
+use keystile::auth::login::{Credentials, LoginError};
+use keystile::auth::model::audit::Event;
+use keystile::auth::policy::Operator;
+use keystile::password::Password;
+use serde_json::json;
+
+use crate::harness::{Answer, NEW_PASSWORD, PASSWORD, SECOND, TestServer, just_before};
+
+const WRONG: &str = "hunter2 somewhere else";
+const HOME: &str = "192.0.2.1";
+
+/// What an attempt came to.
+#[derive(Debug, PartialEq, Eq)]
+enum Tried {
+    Right,
+    Wrong,
+    Later(Duration),
+}
+
+impl TestServer {
+    /// Tries `password` at `name` from the address `from`.
+    async fn tried(&self, name: &str, password: &str, from: &str) -> Tried {
+        let ip: IpAddr = from.parse().unwrap();
+        let origin = Origin { ip: Some(ip), ..Origin::default() };
+        let password = Password::new(password.to_owned());
+        let credentials = Credentials { username: name.to_owned(), password, scope: None };
+        match self.auth.login(credentials, &origin).await {
+            Ok(_) => Tried::Right,
+            Err(LoginError::InvalidCredentials) => Tried::Wrong,
+            Err(LoginError::Later(later)) => Tried::Later(later.0),
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    /// Fails at `name` `times`, each time from another address.
+    async fn fail_from_everywhere(&self, name: &str, times: u32) {
+        for number in 0..times {
+            // Slowly enough for the limit of all together.
+            self.wait(SECOND);
+            let from = IpAddr::from((0x0a00_0000 + number).to_be_bytes()).to_string();
+            assert_eq!(self.tried(name, WRONG, &from).await, Tried::Wrong, "{number}");
+        }
+    }
+
+    /// How often `event` was noted.
+    async fn noted(&self, event: Event) -> usize {
+        let events = self.store.audit(None, usize::MAX).await.unwrap();
+        events.iter().filter(|noted| noted.event == event).count()
+    }
+}
+
+fn names(answer: &Answer) -> Vec<String> {
+    let mut names: Vec<_> = answer.headers.keys().map(ToString::to_string).collect();
+    names.sort_unstable();
+    names
+}
+
+/// A user with a session who has failed five times at a path, for each path that takes a password.
+async fn fail_five_times_at(server: &TestServer, path: &str, bearer: &str) {
+    for _ in 0..5 {
+        at_path(server, path, bearer, WRONG).await.ok(400);
+    }
+}
+
+async fn at_path(server: &TestServer, path: &str, bearer: &str, password: &str) -> Answer {
+    match path {
+        "/user/login" => {
+            let body = json!({ "email": "alice", "password": password });
+            server.post(path).json(&body).await
+        }
+        "/users/me/password" => {
+            let body = json!({ "current_password": password, "new_password": NEW_PASSWORD });
+            server.post(path).bearer(bearer).json(&body).await
+        }
+        "/users/me" => {
+            server.delete(path).bearer(bearer).json(&json!({ "password": password })).await
+        }
+        _ => server.post(path).form(&[("username", "alice"), ("password", password)]).await,
+    }
+}
+
+#[tokio::test]
+async fn lt_01_a041_each_path_that_takes_a_password_counts_for_all_of_them() {
+    let paths = [
+        "/token",
+        "/authenticate",
+        "/auth/token",
+        "/user/login",
+        "/users/me/password",
+        "/users/me",
+    ];
+    for path in paths {
+        let server = TestServer::start().await;
+        let alice = server.user("alice").await;
+        fail_five_times_at(&server, path, &alice.access).await;
+        let hashed = server.hasher.hashed();
+        for other in paths {
+            let answer = at_path(&server, other, &alice.access, PASSWORD).await;
+            answer.refused(429, "too_many_attempts");
+        }
+        assert_eq!(server.hasher.hashed(), hashed, "{path}");
+        server.wait(SECOND);
+        server.login("alice").await;
+    }
+}
+
+#[tokio::test]
+async fn lt_02_a037_every_spelling_of_a_name_counts_for_one_account() {
+    let server = TestServer::start().await;
+    server.register("alice").await.ok(201);
+    for name in ["Alice", "ALICE", "alice", "aLICE", "alicE"] {
+        assert_eq!(server.tried(name, WRONG, HOME).await, Tried::Wrong);
+    }
+    assert_eq!(server.tried("AliCe", PASSWORD, HOME).await, Tried::Later(SECOND));
+    // A name that cannot be one is nobody's, in any spelling.
+    for name in ["\u{ff41}lice", "\u{ff21}lice", "\u{ff21}LICE", "\u{ff41}liCE", "\u{ff21}LIce"] {
+        assert_eq!(server.tried(name, WRONG, HOME).await, Tried::Wrong);
+    }
+    assert_eq!(server.tried("\u{ff41}LICE", WRONG, HOME).await, Tried::Later(SECOND));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lt_03_a034_a_hundred_at_once_cost_a_hundred_and_five_are_looked_at() {
+    let server = TestServer::start().await;
+    server.register("alice").await.ok(201);
+    for name in ["alice", "nobody"] {
+        let hashed = server.hasher.hashed();
+        let tasks: Vec<_> = (0..100)
+            .map(|_| {
+                let server = Arc::clone(&server);
+                tokio::spawn(async move { server.tried(name, WRONG, HOME).await })
+            })
+            .collect();
+        let mut wrong = 0;
+        for task in tasks {
+            wrong += u32::from(task.await.unwrap() == Tried::Wrong);
+        }
+        assert_eq!((wrong, server.hasher.hashed() - hashed), (5, 5), "{name}");
+        assert_eq!(server.tried(name, PASSWORD, HOME).await, Tried::Later(SECOND));
+    }
+}
+
+#[tokio::test]
+async fn lt_04_a035_a_hundred_failures_from_a_hundred_addresses_lock_the_password_until_unlocked() {
+    let server = TestServer::start().await;
+    server.register("alice").await.ok(201);
+    server.fail_from_everywhere("alice", 99).await;
+    assert_eq!(server.noted(Event::AccountLocked).await, 0);
+    server.fail_from_everywhere("alice", 1).await;
+    assert_eq!(server.noted(Event::AccountLocked).await, 1);
+
+    let hashed = server.hasher.hashed();
+    let locked = server.login_with("alice", PASSWORD).await;
+    let unknown = server.login_with("nobody", PASSWORD).await;
+    let wrong = server.login_with("alice", WRONG).await;
+    locked.refused(400, "invalid_grant");
+    for other in [&unknown, &wrong] {
+        assert_eq!(locked.constant(), other.constant());
+        assert_eq!(names(&locked), names(other));
+    }
+    assert_eq!(server.hasher.hashed(), hashed + 3);
+
+    let operator = Operator::checked();
+    server.auth.unlock_user(&operator, "ALICE").await.unwrap();
+    assert_eq!(server.noted(Event::AccountUnlocked).await, 1);
+    server.login("alice").await;
+}
+
+#[tokio::test]
+async fn lt_05_from_the_sixth_attempt_on_it_is_429_without_hashing() {
+    let server = TestServer::start().await;
+    server.register("alice").await.ok(201);
+    for name in ["alice", "nobody"] {
+        for _ in 0..5 {
+            server.login_with(name, WRONG).await.refused(400, "invalid_grant");
+        }
+        for secs in [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900] {
+            let (delay, hashed) = (Duration::from_secs(secs), server.hasher.hashed());
+            server.login_with(name, PASSWORD).await.refused(429, "too_many_attempts");
+            server.wait(just_before(delay));
+            let refused = server.login_with(name, WRONG).await;
+            refused.refused(429, "too_many_attempts");
+            assert_eq!(refused.header("retry-after"), Some("1"));
+            assert_eq!(server.hasher.hashed(), hashed);
+            server.wait(SECOND);
+            server.login_with(name, WRONG).await.refused(400, "invalid_grant");
+        }
+    }
+    server.wait(Duration::from_secs(900));
+    server.login("alice").await;
+}
+
+#[tokio::test]
+async fn lt_05_successes_count_for_nothing() {
+    let server = TestServer::start().await;
+    server.register("alice").await.ok(201);
+    for _ in 0..100 {
+        assert_eq!(server.tried("alice", PASSWORD, HOME).await, Tried::Right);
+    }
+}
+
+#[tokio::test]
+async fn a033_of_two_hundred_in_a_row_five_are_looked_at() {
+    let server = TestServer::start().await;
+    server.register("alice").await.ok(201);
+    let hashed = server.hasher.hashed();
+    for number in 0..200 {
+        let answer = server.login_with("alice", WRONG).await;
+        if number < 5 {
+            answer.refused(400, "invalid_grant");
+        } else {
+            answer.refused(429, "too_many_attempts");
+            assert_eq!(answer.header("retry-after"), Some("1"));
+        }
+    }
+    assert_eq!(server.hasher.hashed(), hashed + 5);
+}
+
+#[tokio::test]
+async fn lt_06_a039_one_source_at_a_thousand_names_is_stopped_after_sixty() {
+    let server = TestServer::start().await;
+    server.register("alice").await.ok(201);
+    // One /64 is one source.
+    for number in 0..60 {
+        let from = format!("2001:db8::{number:x}");
+        assert_eq!(server.tried(&format!("n{number}"), WRONG, &from).await, Tried::Wrong);
+    }
+    let hashed = server.hasher.hashed();
+    for number in 60..1000 {
+        let tried = server.tried(&format!("n{number}"), WRONG, "2001:db8::ffff").await;
+        assert_eq!(tried, Tried::Later(SECOND));
+    }
+    assert_eq!(server.hasher.hashed(), hashed);
+    assert_eq!(server.tried("alice", PASSWORD, "2001:db8:0:1::1").await, Tried::Right);
+    server.wait(SECOND);
+    assert_eq!(server.tried("n1000", WRONG, "2001:db8::1").await, Tried::Wrong);
+    assert!(matches!(server.tried("n1001", WRONG, "2001:db8::1").await, Tried::Later(_)));
+}
+
+#[tokio::test]
+async fn lt_06_a039_all_sources_together_are_stopped_and_a_known_one_is_not() {
+    let server = TestServer::with(|settings| {
+        let throttle = settings.throttle.as_mut().unwrap();
+        throttle.failures_per_second = NonZeroU32::new(20).unwrap();
+    });
+    let server = server.await;
+    server.register("alice").await.ok(201);
+    assert_eq!(server.tried("alice", PASSWORD, HOME).await, Tried::Right);
+    for number in 0..20 {
+        let from = format!("198.51.100.{number}");
+        assert_eq!(server.tried(&format!("n{number}"), WRONG, &from).await, Tried::Wrong);
+    }
+    let later = Tried::Later(Duration::from_millis(50));
+    assert_eq!(server.tried("nobody", WRONG, "198.51.100.99").await, later);
+    assert_eq!(server.tried("alice", PASSWORD, "198.51.100.99").await, later);
+    assert_eq!(server.tried("alice", PASSWORD, HOME).await, Tried::Right);
+    server.wait(Duration::from_millis(50));
+    assert_eq!(server.tried("alice", PASSWORD, "198.51.100.99").await, Tried::Right);
+}
+
+#[tokio::test]
+async fn lt_07_a036_strangers_lock_no_known_source_out_and_end_no_session() {
+    let server = TestServer::start().await;
+    let alice = server.user("alice").await;
+    assert_eq!(server.tried("alice", PASSWORD, HOME).await, Tried::Right);
+    server.fail_from_everywhere("alice", 99).await;
+    assert_eq!(server.tried("alice", PASSWORD, HOME).await, Tried::Right);
+    server.fail_from_everywhere("alice", 100).await;
+    assert_eq!(server.noted(Event::AccountLocked).await, 1);
+    assert_eq!(server.tried("alice", PASSWORD, "198.51.100.1").await, Tried::Wrong);
+    assert_eq!(server.tried("alice", PASSWORD, HOME).await, Tried::Right);
+    assert_eq!(server.tried("alice", PASSWORD, "198.51.100.2").await, Tried::Wrong);
+    assert!(server.accepts(&alice.access).await);
+    let refreshed = server.refresh(&alice.refresh).await.pair();
+    assert!(server.accepts(&refreshed.access).await);
+}
+
+#[tokio::test]
+async fn lt_08_a060_an_unknown_name_is_answered_exactly_as_a_known_one() {
+    let server = TestServer::start().await;
+    server.register("alice").await.ok(201);
+    for _ in 0..12 {
+        let known = server.login_with("alice", WRONG).await;
+        let unknown = server.login_with("nobody", WRONG).await;
+        assert_eq!(known.status, unknown.status);
+        assert_eq!(known.constant(), unknown.constant());
+        assert_eq!(names(&known), names(&unknown));
+        assert_eq!(known.header("retry-after"), unknown.header("retry-after"));
+        server.wait(Duration::from_millis(700));
+    }
+}
+
+#[tokio::test]
+async fn lt_09_a_success_starts_the_count_of_its_own_account_anew_and_of_no_other() {
+    let server = TestServer::start().await;
+    for name in ["alice", "bob"] {
+        server.register(name).await.ok(201);
+        for _ in 0..4 {
+            assert_eq!(server.tried(name, WRONG, HOME).await, Tried::Wrong);
+        }
+    }
+    assert_eq!(server.tried("alice", PASSWORD, HOME).await, Tried::Right);
+    for (name, last) in [("alice", Tried::Wrong), ("bob", Tried::Later(SECOND))] {
+        assert_eq!(server.tried(name, WRONG, HOME).await, Tried::Wrong);
+        assert_eq!(server.tried(name, WRONG, HOME).await, last, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn lt_11_nobody_is_made_to_wait_for_a_refusal() {
+    let server = TestServer::start().await;
+    for _ in 0..30 {
+        server.login_with("nobody", WRONG).await;
+        server.wait(Duration::from_secs(900));
+    }
+    server.login_with("nobody", WRONG).await.refused(400, "invalid_grant");
+    let asked = Instant::now();
+    let refused = server.login_with("nobody", WRONG).await;
+    assert!(asked.elapsed() < SECOND);
+    refused.refused(429, "too_many_attempts");
+    assert_eq!(refused.header("retry-after"), Some("900"));
+}
+
+#[tokio::test]
+async fn lt_12_a_429_says_when_to_come_back_in_the_words_of_its_endpoint() {
+    let server = TestServer::start().await;
+    server.register("alice").await.ok(201);
+    for _ in 0..5 {
+        server.login_with("alice", WRONG).await.ok(400);
+    }
+    server.wait(Duration::from_millis(1));
+    let oauth = server.login_with("alice", WRONG).await;
+    assert_eq!(oauth.refused(429, "too_many_attempts")["error"], "temporarily_unavailable");
+    assert_eq!(oauth.header("retry-after"), Some("1"), "rounded up");
+    let body = json!({ "email": "alice", "password": WRONG });
+    let problem = server.post("/user/login").json(&body).await;
+    problem.refused(429, "too_many_attempts");
+    assert_eq!(problem.header("content-type"), Some("application/problem+json"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lt_13_a040_twenty_right_passwords_at_once_are_twenty_sessions() {
+    let server = TestServer::start().await;
+    server.register("alice").await.ok(201);
+    for _ in 0..3 {
+        let tasks: Vec<_> = (0..20)
+            .map(|_| {
+                let server = Arc::clone(&server);
+                tokio::spawn(async move { server.login_with("alice", PASSWORD).await.status })
+            })
+            .collect();
+        for task in tasks {
+            assert_eq!(task.await.unwrap(), 200);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a068_a_wrong_current_password_is_400_five_times_and_then_429() {
+    let server = TestServer::start().await;
+    let alice = server.user("alice").await;
+    fail_five_times_at(&server, "/users/me/password", &alice.access).await;
+    let sixth = at_path(&server, "/users/me/password", &alice.access, PASSWORD).await;
+    sixth.refused(429, "too_many_attempts");
+    assert!(server.accepts(&alice.access).await);
+}
+
+#[tokio::test]
+async fn rv_07_made_up_tokens_are_throttled_and_a_real_one_is_revoked_all_the_same() {
+    let server = TestServer::start().await;
+    let (alice, bob) = (server.user("alice").await, server.user("bob").await);
+    server.post("/logout").bearer(&bob.access).await.ok(200);
+    for number in 0..1000 {
+        let answer = server.post("/revoke").form(&[("token", &format!("a.b.{number}"))]).await;
+        if number < 60 {
+            answer.ok(200);
+        } else {
+            answer.refused(429, "too_many_attempts");
+        }
+    }
+    // What was real once is dead, not made up.
+    server.post("/revoke").form(&[("token", &bob.access)]).await.ok(200);
+    server.post("/revoke").form(&[("token", &alice.refresh)]).await.ok(200);
+    assert!(!server.accepts(&alice.access).await);
+    server.login("alice").await;
+}
+
+#[tokio::test]
+async fn a102_a_thousand_random_tokens_are_throttled_and_a_live_one_is_told_of_all_the_same() {
+    let server = TestServer::start().await;
+    let gateway = server.user_with("gateway", &["gateway"]).await;
+    let alice = server.user("alice").await;
+    let about =
+        |token: &str| server.post("/introspect").bearer(&gateway.access).form(&[("token", token)]);
+    for number in 0..1000 {
+        let forged = format!("{}{number}", &alice.access[..alice.access.len() - 4]);
+        let answer = about(&forged).await;
+        if number < 60 {
+            assert_eq!(answer.ok(200), json!({ "active": false }));
+        } else {
+            answer.refused(429, "too_many_attempts");
+        }
+    }
+    assert_eq!(about(&alice.access).await.ok(200)["active"], true);
+    assert_eq!(about(&alice.refresh).await.ok(200), json!({ "active": false }));
+}
+
+#[tokio::test]
+async fn en_05_a_source_registers_so_often_and_no_more_taken_names_included() {
+    let server = TestServer::with(|settings| {
+        let throttle = settings.throttle.as_mut().unwrap();
+        throttle.registrations_per_hour = NonZeroU32::new(200).unwrap();
+    });
+    let server = server.await;
+    server.register("alice").await.ok(201);
+    for number in 0..199 {
+        let hashed = server.hasher.hashed();
+        if number % 2 == 0 {
+            server.register("alice").await.refused(409, "username_taken");
+        } else {
+            server.register(&format!("n{number}")).await.ok(201);
+        }
+        assert_eq!(server.hasher.hashed(), hashed + 1, "a taken name costs what a free one does");
+    }
+    let hashed = server.hasher.hashed();
+    for name in ["alice", "new"] {
+        let refused = server.register(name).await;
+        refused.refused(429, "too_many_attempts");
+        assert_eq!(refused.header("retry-after"), Some("18"));
+    }
+    assert_eq!(server.hasher.hashed(), hashed);
+    server.register("!").await.refused(422, "invalid_value");
+    server.wait(Duration::from_secs(18));
+    server.register("new").await.ok(201);
+}
+
+#[tokio::test]
+async fn without_a_throttle_all_are_looked_at() {
+    let server = TestServer::with(|settings| settings.throttle = None).await;
+    server.register("alice").await.ok(201);
+    for _ in 0..120 {
+        assert_eq!(server.tried("alice", WRONG, HOME).await, Tried::Wrong);
+    }
+    assert_eq!(server.tried("alice", PASSWORD, HOME).await, Tried::Right);
+}
