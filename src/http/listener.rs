@@ -91,8 +91,8 @@ impl Listeners {
     }
 
     /// A place for a new connection; another may have to go for it.
-    fn seat(&mut self) -> Option<Seat> {
-        let seat = self.seats.take();
+    async fn seat(&mut self) -> Option<Seat> {
+        let seat = self.seats.take().await;
         if seat.is_none()
             && let Some(times) = self.turned_away.tell()
         {
@@ -121,7 +121,7 @@ impl Acceptor for Listeners {
                         tracing::debug!(%error, "a new connection was gone already");
                         continue;
                     }
-                    if let Some(seat) = self.seat() {
+                    if let Some(seat) = self.seat().await {
                         return Ok((Gate::new(stream, seat), local, peer, Scheme::HTTP));
                     }
                 }

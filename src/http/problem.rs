@@ -173,6 +173,7 @@ pub struct Problem {
     scope: Option<Cow<'static, str>>,
     retry_after_secs: Option<u32>,
     allow: Option<String>,
+    is_last: bool,
     #[source]
     cause: Option<Box<dyn StdError + Send + Sync>>,
 }
@@ -186,6 +187,7 @@ impl From<Code> for Problem {
             scope: None,
             retry_after_secs: None,
             allow: None,
+            is_last: false,
             cause: None,
         }
     }
@@ -242,6 +244,12 @@ impl Problem {
         Self { allow: Some(methods), ..self }
     }
 
+    /// The same refusal, and the client is told that the connection ends with it.
+    #[must_use]
+    pub fn and_close(self) -> Self {
+        Self { is_last: true, ..self }
+    }
+
     /// What went wrong.
     #[must_use]
     pub const fn code(&self) -> Code {
@@ -286,7 +294,7 @@ impl Problem {
         {
             headers.insert(header::ALLOW, methods);
         }
-        if matches!(self.code, Code::BodyTooLarge | Code::RequestTimeout) {
+        if self.is_last || matches!(self.code, Code::BodyTooLarge | Code::RequestTimeout) {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
     }

@@ -10,9 +10,9 @@ use crate::http::seats::Seats;
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 const SECOND: Duration = Duration::from_secs(1);
 
-fn gate(pipe_bytes: usize) -> (DuplexStream, Gate<DuplexStream>) {
+async fn gate(pipe_bytes: usize) -> (DuplexStream, Gate<DuplexStream>) {
     let (peer, ours) = duplex(pipe_bytes);
-    (peer, Gate::new(ours, Seats::new(8).take().unwrap()))
+    (peer, Gate::new(ours, Seats::new(8).take().await.unwrap()))
 }
 
 /// What is read next, as hyper would, in a buffer of its size.
@@ -38,7 +38,7 @@ fn is_refusal(read: &str, path: &str, reason: &str) {
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_client_is_hung_up_on_after_thirty_seconds() {
-    let (mut peer, mut gate) = gate(64);
+    let (mut peer, mut gate) = gate(64).await;
     peer.write_all(GET).await.unwrap();
     assert_eq!(read(&mut gate).await.unwrap().as_bytes(), GET);
     gate.write_all(b"x").await.unwrap();
@@ -49,7 +49,7 @@ async fn a_silent_client_is_hung_up_on_after_thirty_seconds() {
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_asks_now_and_then_is_kept() {
-    let (mut peer, mut gate) = gate(64);
+    let (mut peer, mut gate) = gate(64).await;
     for _ in 0..3 {
         assert!(timeout(29 * SECOND, gate.read_u8()).await.is_err());
         peer.write_all(GET).await.unwrap();
@@ -60,7 +60,7 @@ async fn a_client_that_asks_now_and_then_is_kept() {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_in_flight_is_no_silence() {
-    let (mut peer, mut gate) = gate(64);
+    let (mut peer, mut gate) = gate(64).await;
     peer.write_all(GET).await.unwrap();
     read(&mut gate).await.unwrap();
     assert!(timeout(300 * SECOND, gate.read_u8()).await.is_err());
@@ -70,7 +70,7 @@ async fn a_request_in_flight_is_no_silence() {
 
 #[tokio::test(start_paused = true)]
 async fn a_head_has_ten_seconds_however_it_drips() {
-    let (mut peer, mut gate) = gate(64);
+    let (mut peer, mut gate) = gate(64).await;
     let drip = async {
         for byte in b"POST /token HTTP/1.1\r\nHost: x" {
             if peer.write_u8(*byte).await.is_err() {
@@ -84,14 +84,14 @@ async fn a_head_has_ten_seconds_however_it_drips() {
     assert_eq!(read.0, 10);
     // Only a whole path is a path.
     is_refusal(&read.1, "/", "late");
-    let (mut peer, mut gate) = self::gate(64);
+    let (mut peer, mut gate) = self::gate(64).await;
     peer.write_all(b"POST /token HTTP/1.1\r\n").await.unwrap();
     is_refusal(&after(&mut gate).await.1, "/token", "late");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_head_in_pieces_arrives_whole() {
-    let (mut peer, mut gate) = gate(64);
+    let (mut peer, mut gate) = gate(64).await;
     let (start, end) = GET.split_at(9);
     peer.write_all(start).await.unwrap();
     assert!(timeout(9 * SECOND, gate.read_u8()).await.is_err());
@@ -119,7 +119,7 @@ async fn a_refused_head_gives_way_to_a_request_that_says_so() {
         ("REFUSED / HTTP/1.1\r\n\r\n", "/", "malformed"),
         ("POST /token?a HTTP/1.1\r\nContent-Length: x\r\n\r\n", "/token", "ambiguous"),
     ] {
-        let (mut peer, mut gate) = gate(4096);
+        let (mut peer, mut gate) = gate(4096).await;
         peer.write_all(&[GET, head.as_bytes(), GET].concat()).await.unwrap();
         assert_eq!(read(&mut gate).await.unwrap().as_bytes(), GET, "what came before is served");
         is_refusal(&read(&mut gate).await.unwrap(), path, reason);
@@ -130,7 +130,7 @@ async fn a_refused_head_gives_way_to_a_request_that_says_so() {
 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_cannot_be_followed_ends_the_reading() {
-    let (mut peer, mut gate) = gate(4096);
+    let (mut peer, mut gate) = gate(4096).await;
     let head = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
     peer.write_all(format!("{head}2\r\nab\r\nx").as_bytes()).await.unwrap();
     peer.write_all(GET).await.unwrap();
@@ -140,7 +140,7 @@ async fn a_body_that_cannot_be_followed_ends_the_reading() {
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_takes_nothing_is_hung_up_on_after_thirty_seconds() {
-    let (mut peer, mut gate) = gate(64);
+    let (mut peer, mut gate) = gate(64).await;
     gate.write_all(&[0; 64]).await.unwrap();
     assert!(timeout(29 * SECOND, gate.write_u8(0)).await.is_err());
     // One that takes a little is waited for again.
@@ -156,22 +156,22 @@ async fn a_client_that_takes_nothing_is_hung_up_on_after_thirty_seconds() {
 async fn whoever_must_go_is_told_while_reading_or_writing_and_not_with_a_request_in_flight() {
     let seats = Seats::new(1);
     let (mut peer, ours) = duplex(64);
-    let mut gate = Gate::new(ours, seats.take().unwrap());
+    let mut gate = Gate::new(ours, seats.take().await.unwrap());
     peer.write_all(GET).await.unwrap();
     read(&mut gate).await.unwrap();
-    assert!(seats.take().is_none());
+    assert!(seats.take().await.is_none());
     gate.write_all(&[0; 64]).await.unwrap();
-    let (written, seat) = tokio::join!(gate.write_u8(0), async { seats.take() });
-    assert!(written.is_err() && seat.is_some());
+    let (seat, ended) = tokio::join!(seats.take(), async move { gate.write_u8(0).await });
+    assert!(ended.is_err());
     let (_peer, ours) = duplex(64);
     let mut gate = Gate::new(ours, seat.unwrap());
-    let (read, seat) = tokio::join!(after(&mut gate), async { seats.take() });
-    assert!(read == (0, String::new()) && seat.is_some());
+    let (seat, ended) = tokio::join!(seats.take(), async move { after(&mut gate).await });
+    assert!(ended == (0, String::new()) && seat.is_some());
 }
 
 #[tokio::test(start_paused = true)]
 async fn after_a_refusal_what_still_comes_is_taken_for_a_while() {
-    let (mut peer, mut gate) = gate(64);
+    let (mut peer, mut gate) = gate(64).await;
     peer.write_all(b"\0").await.unwrap();
     is_refusal(&read(&mut gate).await.unwrap(), "/", "malformed");
     let began = Instant::now();
@@ -183,7 +183,7 @@ async fn after_a_refusal_what_still_comes_is_taken_for_a_while() {
     let (ended, ()) = tokio::join!(gate.shutdown(), flood);
     ended.unwrap();
     assert_eq!(began.elapsed(), LINGER);
-    let (_peer, mut gate) = self::gate(64);
+    let (_peer, mut gate) = self::gate(64).await;
     gate.shutdown().await.unwrap();
     assert_eq!(began.elapsed(), LINGER, "nothing is waited for otherwise");
 }
