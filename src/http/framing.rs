@@ -72,10 +72,9 @@ enum Chunk {
 /// What may become of bytes that came in.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Admitted {
-    /// How many of them may be read on. The rest is the beginning of a head, to be shown again with what
-    /// follows it.
+    /// How many of them may be read on. The rest is to be shown again with what follows it.
     pub bytes: usize,
-    /// Why nothing that follows them may.
+    /// Why none of them may.
     pub refusal: Option<Refusal>,
 }
 
@@ -95,49 +94,43 @@ pub enum Refusal {
 }
 
 impl Framing {
-    /// How much of `bytes` is whole requests, or parts of bodies. Shown in whatever pieces, a connection's
-    /// bytes are judged alike; only a malformed head that is not finished may be refused sooner or later.
+    /// How much of `bytes` belongs to the request that begins or goes on with them; what follows its end is not
+    /// looked at. Shown in whatever pieces, a connection's bytes are judged alike; only a malformed head that is
+    /// not finished may be refused sooner or later.
     pub fn admit(&mut self, bytes: &[u8]) -> Admitted {
         let mut admitted = 0;
-        let mut refusal = None;
         while let rest @ [first, ..] = bytes.get(admitted..).unwrap_or_default() {
-            match self.part {
+            (admitted, self.part) = match self.part {
                 Part::Head => match self.head(rest) {
                     Ok(Some((length, part))) => {
-                        admitted += length;
-                        *self = Self { part, seen: 0 };
+                        self.seen = 0;
+                        (admitted + length, part)
                     }
                     Ok(None) => {
                         self.seen = rest.len();
                         break;
                     }
-                    Err(reason) => {
-                        refusal = Some(reason);
-                        break;
-                    }
+                    Err(refusal) => return Admitted { bytes: 0, refusal: Some(refusal) },
                 },
-                Part::Sized(left) => {
-                    let (taken, left) = take(left, rest);
-                    admitted += taken;
-                    self.part = if left == 0 { Part::Head } else { Part::Sized(left) };
-                }
-                Part::Chunked(Chunk::Data(left)) => {
-                    let (taken, left) = take(left, rest);
-                    admitted += taken;
-                    let next = if left == 0 { Chunk::DataCr } else { Chunk::Data(left) };
-                    self.part = Part::Chunked(next);
-                }
+                Part::Sized(left) => match take(left, rest) {
+                    (taken, 0) => (admitted + taken, Part::Head),
+                    (taken, left) => (admitted + taken, Part::Sized(left)),
+                },
+                Part::Chunked(Chunk::Data(left)) => match take(left, rest) {
+                    (taken, 0) => (admitted + taken, Part::Chunked(Chunk::DataCr)),
+                    (taken, left) => (admitted + taken, Part::Chunked(Chunk::Data(left))),
+                },
                 Part::Chunked(chunk) => match chunk.after(*first) {
-                    Some(part) => {
-                        admitted += 1;
-                        self.part = part;
-                    }
-                    None => self.part = Part::Lost,
+                    Some(part) => (admitted + 1, part),
+                    None => (admitted, Part::Lost),
                 },
                 Part::Lost => break,
+            };
+            if self.part == Part::Head {
+                break;
             }
         }
-        Admitted { bytes: admitted, refusal }
+        Admitted { bytes: admitted, refusal: None }
     }
 
     /// Whether the last request that was admitted has come in whole.

@@ -2,7 +2,7 @@
 //! words or that others could understand differently, and no peer can take as long as it likes.
 //!
 //! A whole head is judged in the reader's own buffer; only one that comes in pieces is kept back until it is
-//! whole. In the place of a refused one the router gets a request that says so, see [`Refusal::stand_in`].
+//! whole, and one that comes early until the request before it is answered. In the place of a refused one the router gets a request that says so, see [`Refusal::stand_in`].
 //! One timer per connection is moved only when it goes off, so that a request costs two looks at the clock.
 
 use std::future::Future;
@@ -30,6 +30,9 @@ const HEAD_DEADLINE: Duration = Duration::from_secs(10);
 /// answer that says why (RFC 9112 §9.6).
 const LINGER: Duration = Duration::from_secs(2);
 
+/// Bytes that are taken in while a request is in flight; beyond them its client's leaving goes unnoticed.
+const AHEAD_BYTES_MAX: usize = 16 * 1024;
+
 /// Bytes read at a time when they cannot go straight to the reader.
 const PIECE_BYTES: usize = 4096;
 
@@ -41,14 +44,14 @@ pub struct Gate<S> {
     /// Bytes kept back, of which the first `judged` may go on.
     held: Vec<u8>,
     judged: usize,
+    /// When the unfinished head in them was first seen; none while they are not looked at.
+    head_at: Option<Instant>,
     /// Whether nothing that follows is read.
     is_refused: bool,
     /// Whether a request is in flight and nothing of its answer is written.
     is_busy: bool,
     /// When something last went in or out.
     moved_at: Instant,
-    /// When the unfinished head began.
-    head_at: Instant,
     /// Since when the peer takes nothing more.
     stalled_at: Option<Instant>,
     /// When the last patience with a peer ends that still sends.
@@ -66,10 +69,10 @@ impl<S> Gate<S> {
             framing: Framing::default(),
             held: Vec::new(),
             judged: 0,
+            head_at: None,
             is_refused: false,
             is_busy: false,
             moved_at: now,
-            head_at: now,
             stalled_at: None,
             linger_until: None,
             timer: Box::pin(sleep_until(now + IDLE_DEADLINE)),
@@ -109,16 +112,23 @@ impl<S> Gate<S> {
         }
     }
 
-    /// Notes that bytes came in and how they were judged; with them `begins` what is kept back, if anything is.
-    fn note(&mut self, admitted: &Admitted, begins: bool) {
-        self.moved_at = Instant::now();
-        if begins {
-            self.head_at = self.moved_at;
-        }
-        if admitted.bytes > 0 && self.framing.is_between() && !self.is_busy {
+    /// Notes how what came in was judged.
+    fn note(&mut self, admitted: &Admitted) {
+        self.head_at = (admitted.bytes == 0).then(|| self.head_at.unwrap_or(self.moved_at));
+        if admitted.bytes > 0 && self.framing.is_between() {
             self.is_busy = true;
             self.seat.is_busy();
         }
+        if let Some(refusal) = admitted.refusal {
+            self.refuse(refusal);
+        }
+    }
+
+    /// Judges what is held.
+    fn judge(&mut self) {
+        let admitted = self.framing.admit(&self.held);
+        self.judged = admitted.bytes;
+        self.note(&admitted);
     }
 
     /// Puts the refusal in the place of the head that is held, and reads no more.
@@ -127,6 +137,21 @@ impl<S> Gate<S> {
         self.held.extend(refusal.stand_in(oauth_path(&head)));
         self.judged = self.held.len();
         self.is_refused = true;
+    }
+
+    /// What there is to do while nothing comes in and nothing is in flight: `true` once the connection is to
+    /// end.
+    fn poll_silence(&mut self, context: &mut Context<'_>) -> bool {
+        if self.seat.must_go(context) {
+            return true;
+        }
+        let Some(head_at) = self.head_at else {
+            return self.is_past(self.moved_at + IDLE_DEADLINE, context);
+        };
+        if self.is_past(head_at + HEAD_DEADLINE, context) {
+            self.refuse(Refusal::Late);
+        }
+        false
     }
 }
 
@@ -146,48 +171,34 @@ impl<S: AsyncRead + Unpin> Gate<S> {
         }
         let admitted = self.framing.admit(fresh);
         self.held.extend_from_slice(fresh.get(admitted.bytes..).unwrap_or_default());
-        self.note(&admitted, true);
         buffer.set_filled(before + admitted.bytes);
-        if let Some(refusal) = admitted.refusal {
-            self.refuse(refusal);
-        }
+        self.moved_at = Instant::now();
+        self.note(&admitted);
         Poll::Ready(Ok(admitted.bytes > 0))
     }
 
-    /// Reads to what is held; `false` at the end of the stream.
+    /// Reads to what is held; `true` at the end of the stream.
     fn poll_aside(&mut self, context: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        if self.is_busy && self.held.len() >= AHEAD_BYTES_MAX {
+            return Poll::Pending;
+        }
         let mut piece = [MaybeUninit::uninit(); PIECE_BYTES];
         let mut piece = ReadBuf::uninit(&mut piece);
         ready!(Pin::new(&mut self.stream).poll_read(context, &mut piece))?;
         if piece.filled().is_empty() {
-            return Poll::Ready(Ok(false));
+            // What came before the end is answered.
+            return if self.is_busy && !self.held.is_empty() {
+                Poll::Pending
+            } else {
+                Poll::Ready(Ok(true))
+            };
         }
-        let was_empty = self.held.is_empty();
+        self.moved_at = Instant::now();
         self.held.extend_from_slice(piece.filled());
-        let admitted = self.framing.admit(&self.held);
-        self.note(&admitted, was_empty || admitted.bytes > 0);
-        self.judged = admitted.bytes;
-        if let Some(refusal) = admitted.refusal {
-            self.refuse(refusal);
+        if !self.is_busy {
+            self.judge();
         }
-        Poll::Ready(Ok(true))
-    }
-
-    /// What there is to do while nothing comes in: `true` once the connection is to end.
-    fn poll_silence(&mut self, context: &mut Context<'_>) -> bool {
-        if self.is_busy {
-            return false;
-        }
-        if self.seat.must_go(context) {
-            return true;
-        }
-        if self.held.is_empty() {
-            return self.is_past(self.moved_at + IDLE_DEADLINE, context);
-        }
-        if self.is_past(self.head_at + HEAD_DEADLINE, context) {
-            self.refuse(Refusal::Late);
-        }
-        false
+        Poll::Ready(Ok(false))
     }
 
     /// Reads and forgets what still comes, so that the peer gets to read what was answered.
@@ -228,15 +239,21 @@ impl<S: AsyncRead + Unpin> AsyncRead for Gate<S> {
             if this.framing.is_lost() {
                 return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
             }
-            let read = if this.held.is_empty() && buffer.remaining() >= PIECE_BYTES {
+            if !(this.is_busy || this.held.is_empty() || this.head_at.is_some()) {
+                this.judge();
+                continue;
+            }
+            let is_straight = !this.is_busy && this.held.is_empty();
+            let read = if is_straight && buffer.remaining() >= PIECE_BYTES {
                 this.poll_straight(context, buffer)
             } else {
-                this.poll_aside(context).map_ok(|goes_on| !goes_on)
+                this.poll_aside(context)
             };
             match read {
                 Poll::Ready(Ok(true)) => return Poll::Ready(Ok(())),
                 Poll::Ready(Ok(false)) => {}
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending if this.is_busy => return Poll::Pending,
                 Poll::Pending if this.poll_silence(context) => return Poll::Ready(Ok(())),
                 Poll::Pending if this.judged > 0 => {}
                 Poll::Pending => return Poll::Pending,
@@ -257,6 +274,10 @@ impl<S> Gate<S> {
             self.moved_at = Instant::now();
             if std::mem::take(&mut self.is_busy) {
                 self.seat.is_free(self.moved_at);
+                // Who read while the request was in flight may not read again unasked.
+                if !self.held.is_empty() || self.poll_silence(context) {
+                    context.waker().wake_by_ref();
+                }
             }
             return written;
         }
@@ -298,7 +319,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gate<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_shutdown(context))?;
-        if self.is_refused || !self.framing.is_between() {
+        if self.is_refused || !self.held.is_empty() || !self.framing.is_between() {
             ready!(self.poll_linger(context));
         }
         Poll::Ready(Ok(()))

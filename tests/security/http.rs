@@ -278,8 +278,7 @@ fn a111_a_head_without_an_end_is_refused() {
             format!("GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{fields}\r\n");
         answer(&server, request.as_bytes())
     };
-    let many =
-        |count: usize| (0..count).map(|number| format!("x-{number}: y\r\n")).collect::<String>();
+    let many = |count| "x: y\r\n".repeat(count);
     let large = |bytes: usize| format!("Authorization: Bearer {}\r\n", "a".repeat(bytes));
     assert_eq!(get("/healthz", &many(62)).status, 200);
     for count in [63, 98, 99, 5000] {

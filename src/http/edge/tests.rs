@@ -23,7 +23,11 @@ use crate::http::routes::Slashed;
 use crate::http::site::{Settings, Site, site};
 use crate::random::SeededRandom;
 
-fn behind<T: OpenApi + 'static>(api: T, https: bool) -> Edge<Site<BoxEndpoint<'static>>> {
+/// `api` behind everything that stands before it in the server, but for the gate.
+pub(in crate::http) fn behind<T: OpenApi + 'static>(
+    api: T,
+    https: bool,
+) -> Edge<Site<BoxEndpoint<'static>>> {
     let service = OpenApiService::new(api, "demo", "1");
     let spec = service.spec();
     let settings = Settings {

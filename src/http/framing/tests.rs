@@ -4,9 +4,21 @@ use proptest::prelude::*;
 
 use super::*;
 
+/// The verdict on `bytes`, request by request.
+fn follow(framing: &mut Framing, bytes: &[u8]) -> Admitted {
+    let mut total = 0;
+    loop {
+        let Admitted { bytes, refusal } = framing.admit(&bytes[total..]);
+        total += bytes;
+        if bytes == 0 || refusal.is_some() {
+            return Admitted { bytes: total, refusal };
+        }
+    }
+}
+
 /// The verdict on `bytes` shown at once.
 fn admit(bytes: &[u8]) -> Admitted {
-    Framing::default().admit(bytes)
+    follow(&mut Framing::default(), bytes)
 }
 
 #[track_caller]
@@ -164,7 +176,7 @@ fn a_chunked_body_that_cannot_be_followed_is_lost() {
     ] {
         let mut framing = Framing::default();
         let text = post("Transfer-Encoding: chunked\r\n") + body + NEXT;
-        let admitted = framing.admit(text.as_bytes());
+        let admitted = follow(&mut framing, text.as_bytes());
         assert!(framing.is_lost() && !framing.is_between(), "{body:?}");
         assert!(
             admitted.bytes < text.len() - NEXT.len() + 2 && admitted.refusal.is_none(),
@@ -172,6 +184,15 @@ fn a_chunked_body_that_cannot_be_followed_is_lost() {
         );
         assert_eq!(framing.admit(NEXT.as_bytes()).bytes, 0);
     }
+}
+
+#[test]
+fn one_request_is_admitted_at_a_time() {
+    let body = post("Content-Length: 5\r\n") + "hello";
+    let text = body.clone() + NEXT + NEXT;
+    let mut framing = Framing::default();
+    assert_eq!(framing.admit(text.as_bytes()).bytes, body.len());
+    assert_eq!(framing.admit(&text.as_bytes()[body.len()..]).bytes, NEXT.len());
 }
 
 #[test]
@@ -204,7 +225,7 @@ fn admit_cut(bytes: &[u8], cuts: &[prop::sample::Index]) -> (Admitted, Framing) 
     ends.sort_unstable();
     let (mut framing, mut total) = (Framing::default(), 0);
     for end in ends {
-        let Admitted { bytes, refusal } = framing.admit(&bytes[total..end]);
+        let Admitted { bytes, refusal } = follow(&mut framing, &bytes[total..end]);
         total += bytes;
         if refusal.is_some() || framing.is_lost() {
             return (Admitted { bytes: total, refusal }, framing);
@@ -258,7 +279,7 @@ proptest! {
         // The end of a head, wherever it stands, so that no verdict is still to come.
         let bytes = [pieces.concat(), b"\r\n\r\n".to_vec()].concat();
         let mut whole = Framing::default();
-        let admitted = whole.admit(&bytes);
+        let admitted = follow(&mut whole, &bytes);
         let (cut, framing) = admit_cut(&bytes, &cuts);
         prop_assert_eq!(cut, admitted);
         prop_assert_eq!(framing.part, whole.part);

@@ -1,5 +1,9 @@
 //! Goal: no peer takes as long as it likes, and what is refused is refused in the server's own words.
-//! Method: a gate on a pipe, time standing still but for what is waited for.
+//! Method: a gate on a pipe, later with hyper behind it, time standing still but for what is waited for.
+
+mod served;
+
+use std::future::poll_fn;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::time::timeout;
@@ -112,6 +116,41 @@ async fn a_head_in_pieces_arrives_whole() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_request_that_comes_early_waits_for_the_answer_to_the_one_before() {
+    let (mut peer, mut gate) = gate(64 << 10).await;
+    peer.write_all(&GET.repeat(1000)).await.unwrap();
+    for _ in 0..1000 {
+        assert_eq!(read(&mut gate).await.unwrap().as_bytes(), GET);
+        assert!(timeout(SECOND, gate.read_u8()).await.is_err());
+        assert!(gate.held.len() < AHEAD_BYTES_MAX + PIECE_BYTES, "it takes in what it likes");
+        gate.write_all(b"x").await.unwrap();
+    }
+    assert_eq!(after(&mut gate).await, (30, String::new()));
+}
+
+/// hyper reads ahead while it writes, and not again afterwards.
+#[tokio::test(start_paused = true)]
+async fn silence_is_noticed_by_one_who_last_read_while_the_request_was_in_flight() {
+    for early in [&b""[..], b"GET /", GET] {
+        let (mut peer, mut gate) = gate(4096).await;
+        peer.write_all(&[GET, early].concat()).await.unwrap();
+        read(&mut gate).await.unwrap();
+        let mut is_woken = false;
+        let woken = poll_fn(|context| {
+            if std::mem::replace(&mut is_woken, true) {
+                return Poll::Ready(());
+            }
+            let mut bytes = [0; 8];
+            let mut buffer = ReadBuf::new(&mut bytes);
+            assert!(Pin::new(&mut gate).poll_read(context, &mut buffer).is_pending());
+            assert!(Pin::new(&mut gate).poll_write(context, b"x").is_ready());
+            Poll::Pending
+        });
+        timeout(31 * SECOND, woken).await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refused_head_gives_way_to_a_request_that_says_so() {
     for (head, path, reason) in [
         ("GET /x HTTP/1.1\r\nA: b\r\n c\r\n\r\n", "/", "malformed"),
@@ -122,6 +161,8 @@ async fn a_refused_head_gives_way_to_a_request_that_says_so() {
         let (mut peer, mut gate) = gate(4096).await;
         peer.write_all(&[GET, head.as_bytes(), GET].concat()).await.unwrap();
         assert_eq!(read(&mut gate).await.unwrap().as_bytes(), GET, "what came before is served");
+        assert!(timeout(SECOND, gate.read_u8()).await.is_err(), "and answered");
+        gate.write_all(b"x").await.unwrap();
         is_refusal(&read(&mut gate).await.unwrap(), path, reason);
         peer.write_all(GET).await.unwrap();
         assert!(timeout(SECOND, gate.read_u8()).await.is_err(), "nothing more is read");
