@@ -2,8 +2,9 @@
 //! words or that others could understand differently, and no peer can take as long as it likes.
 //!
 //! A whole head is judged in the reader's own buffer; only one that comes in pieces is kept back until it is
-//! whole, and one that comes early until the request before it is answered. In the place of a refused one the router gets a request that says so, see [`Refusal::stand_in`].
-//! One timer per connection is moved only when it goes off, so that a request costs two looks at the clock.
+//! whole, and one that comes early until the request before it is answered. In the place of a refused one the
+//! router gets a request that says so, see [`Refusal::stand_in`]. One timer per connection is moved only when it
+//! goes off, so that a request costs two looks at the clock.
 
 use std::future::Future;
 use std::io::{self, IoSlice};
