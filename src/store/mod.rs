@@ -347,6 +347,7 @@ pub trait Store: Send + Sync {
     /// Waits until the store has failed for good; every step is `Unavailable` from then on.
     async fn failed(&self);
 
-    /// Does what is queued, makes it durable, and closes. Every later step is `Unavailable`.
+    /// Does what is queued, makes it durable, and closes. Every later step is `Unavailable`. A store that takes
+    /// too long has failed, and is left as it is.
     async fn close(&self);
 }

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use ::sled::transaction::{TransactionError, Transactional};
 use ::sled::{Batch, Db, IVec, Tree};
@@ -11,6 +13,7 @@ use tokio::sync::watch;
 
 use super::keys::{Range, Table};
 use super::lease::Lease;
+use super::stopwatch::Stopwatch;
 use super::tally::Tally;
 use crate::store::{Result, StoreError, codec};
 
@@ -22,6 +25,9 @@ pub(super) type Writes = BTreeMap<Table, BTreeMap<Vec<u8>, Write>>;
 
 /// One key and its value, as read.
 pub(super) type Entry = (Vec<u8>, Vec<u8>);
+
+/// How long a commit may take: one that takes longer never ends, since sled notifies nobody of some I/O errors.
+const COMMIT_MAX: Duration = Duration::from_secs(30);
 
 /// What an acknowledgement waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,8 +46,9 @@ pub(super) struct Database {
     file: File,
     durability: Durability,
     lease: Lease,
+    commit: Stopwatch,
     /// Whether the store has failed. Last: its receivers see it close once all else is released.
-    failed: watch::Sender<bool>,
+    failed: Arc<watch::Sender<bool>>,
 }
 
 impl Database {
@@ -54,13 +61,25 @@ impl Database {
         lease: Lease,
     ) -> ::sled::Result<Self> {
         let trees = Trees::open(&db)?;
-        let failed = watch::Sender::new(false);
-        Ok(Self { trees, tally, db, file, durability, lease, failed })
+        let failed = Arc::new(watch::Sender::new(false));
+        Ok(Self { trees, tally, db, file, durability, lease, commit: Stopwatch::default(), failed })
     }
 
     /// Sees whether the store fails, and its end.
     pub(super) fn watch(&self) -> watch::Receiver<bool> {
         self.failed.subscribe()
+    }
+
+    /// Makes the store fail even while it is being released, and holds nothing of it.
+    pub(super) fn failure(&self) -> Weak<watch::Sender<bool>> {
+        Arc::downgrade(&self.failed)
+    }
+
+    /// Makes the store fail if the commit that runs at `now` will not end any more.
+    pub(super) fn fail_if_stuck(&self, now: Instant) {
+        if self.commit.has_run_longer(COMMIT_MAX, now) {
+            self.fail(&"the writer is stuck");
+        }
     }
 
     /// Whether the store has failed for good.
@@ -118,7 +137,7 @@ impl Database {
         if writes.is_empty() {
             return Ok(());
         }
-        self.transact(writes).map_err(|error| self.lose(&error))
+        self.timed(|| self.transact(writes))
     }
 
     /// Makes durable what was applied so far.
@@ -126,12 +145,18 @@ impl Database {
     /// # Errors
     /// `Unknown` when the store fails here.
     pub(super) fn sync(&self) -> Result<()> {
-        self.make_durable().map_err(|error| self.lose(&error))
+        self.timed(|| self.make_durable())
     }
 
-    fn lose(&self, error: &::sled::Error) -> StoreError {
-        self.fail(error);
-        StoreError::Unknown
+    /// Does what may hang, so that others see how long it takes.
+    fn timed(&self, work: impl FnOnce() -> ::sled::Result<()>) -> Result<()> {
+        self.commit.begin(Instant::now());
+        let done = work();
+        self.commit.end();
+        done.map_err(|error| {
+            self.fail(&error);
+            StoreError::Unknown
+        })
     }
 
     /// Flushes what sled holds, and syncs it: `flush` alone does not on Linux.
@@ -239,6 +264,30 @@ impl Trees {
             Table::Admin => &self.admin,
             Table::Attempts => &self.attempts,
             Table::Deleted => &self.deleted,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::store::Store;
+    use crate::store::sled::{SledSettings, SledStore};
+
+    #[tokio::test]
+    async fn a_commit_that_does_not_end_makes_the_store_fail_at_the_next_heartbeat() {
+        for (since, expected) in [
+            (COMMIT_MAX / 2, Ok(())),
+            (COMMIT_MAX + Duration::from_secs(1), Err(StoreError::Unavailable)),
+        ] {
+            let directory = tempfile::tempdir().unwrap();
+            let (path, durability) = (directory.path().to_owned(), Durability::Flush);
+            let settings =
+                SledSettings { path, cache_bytes: 1 << 20, durability, min_free_bytes: 0 };
+            let store = SledStore::open(&settings).unwrap();
+            store.database().unwrap().commit.begin(Instant::now().checked_sub(since).unwrap());
+            assert_eq!(store.heartbeat(Timestamp::default()).await, expected, "{since:?}");
         }
     }
 }

@@ -10,6 +10,7 @@ mod attempts;
 mod check;
 mod database;
 mod directory;
+mod ending;
 mod export;
 mod filed;
 mod import;
@@ -29,15 +30,18 @@ mod server;
 mod sessions;
 mod snapshot;
 mod staged;
+mod stopwatch;
+#[cfg(test)]
+mod stuck;
 mod sweep;
 mod tail;
 mod tally;
 mod users;
 mod writer;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
@@ -67,13 +71,13 @@ use crate::clock::Timestamp;
 
 /// How long a caller waits for a step before its outcome is unknown.
 const DEADLINE: Duration = Duration::from_secs(10);
-
 /// The store in a data directory of this machine.
 pub struct SledStore {
     database: ArcSwapOption<Database>,
     queue: mpsc::Sender<Command>,
     /// Whether the store has failed; closed once everything is released.
     failed: watch::Receiver<bool>,
+    failure: Weak<watch::Sender<bool>>,
     writer: Option<JoinHandle<()>>,
     is_first_start: bool,
 }
@@ -102,7 +106,7 @@ impl SledStore {
         is_first_start: bool,
     ) -> std::result::Result<Self, OpenError> {
         let database = Arc::new(database);
-        let failed = database.watch();
+        let (failed, failure) = (database.watch(), database.failure());
         let (queue, commands) = mpsc::channel(QUEUE_MAX);
         let room = Room::new(settings.path.clone(), settings.min_free_bytes);
         let journals = Journals::default();
@@ -112,7 +116,7 @@ impl SledStore {
             .spawn(|| writer.run())
             .map_err(|error| OpenError::io(&settings.path, error))?;
         let database = ArcSwapOption::new(Some(database));
-        Ok(Self { database, queue, failed, writer: Some(writer), is_first_start })
+        Ok(Self { database, queue, failed, failure, writer: Some(writer), is_first_start })
     }
 
     /// Whether the data directory was new.
@@ -161,19 +165,6 @@ impl SledStore {
         let database = self.database()?;
         let outcome = tokio::task::spawn_blocking(move || read(&database)).await;
         outcome.unwrap_or(Err(StoreError::Unavailable))
-    }
-}
-
-impl Drop for SledStore {
-    fn drop(&mut self) {
-        self.database.store(None);
-        // With the last sender gone, the writer does what is queued and ends.
-        self.queue = mpsc::channel(1).0;
-        if let Some(writer) = self.writer.take()
-            && writer.join().is_err()
-        {
-            tracing::error!("the store's writer panicked");
-        }
     }
 }
 
@@ -356,6 +347,7 @@ impl Store for SledStore {
     }
 
     async fn heartbeat(&self, mark: Timestamp) -> Result<()> {
+        self.database()?.fail_if_stuck(Instant::now());
         self.change(move |staged| server::heartbeat(staged, mark)).await
     }
 
@@ -387,14 +379,6 @@ impl Store for SledStore {
     }
 
     async fn close(&self) {
-        drop(self.queue.send(Command::Close).await);
-        let database = self.database.swap(None);
-        // Letting go of sled waits for the disk.
-        let released = tokio::task::spawn_blocking(move || drop(database)).await;
-        if released.is_err() {
-            tracing::error!("the store could not be let go of");
-        }
-        let mut failed = self.failed.clone();
-        while failed.changed().await.is_ok() {}
+        self.end().await;
     }
 }

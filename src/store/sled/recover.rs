@@ -13,7 +13,7 @@ use ::sled::Db;
 use serde::{Deserialize, Serialize};
 
 use super::keys::{Table, meta};
-use super::lease::Manifest;
+use super::lease::{Manifest, settled_length};
 use super::log;
 use super::open::{OpenError, SledSettings};
 use super::segments::SEGMENT_BYTES;
@@ -85,15 +85,33 @@ pub(super) fn recover(
         verify(path, &db, manifest, promised)?;
         Ok(db)
     });
-    if opened.is_ok() {
-        tail::let_go(&directory).map_err(io)?;
-    } else {
-        tail::put_back(&directory).map_err(io)?;
-        if length(&file) >= Some(manifest.bytes_min) {
-            manifest.replace(path)?;
+    match opened {
+        Ok(db) => {
+            tail::let_go(&directory).map_err(io)?;
+            Ok((db, loosened))
+        }
+        Err(error) => {
+            if let Err(error) = undo(path, manifest) {
+                tracing::error!(%error, "the database is put back as it was at the next start");
+            }
+            Err(error)
         }
     }
-    Ok((opened?, loosened))
+}
+
+/// Leaves the database as it was before an opening that failed.
+fn undo(path: &Path, manifest: &Manifest) -> Result<(), OpenError> {
+    let file = manifest.directory.file(path);
+    let io = |error| OpenError::io(&file, error);
+    // sled shortens the file in the background, even after it has failed.
+    if settled_length(&file).is_none() {
+        return Err(io(io::ErrorKind::ResourceBusy.into()));
+    }
+    tail::put_back(&manifest.directory.path(path)).map_err(io)?;
+    if length(&file) >= Some(manifest.bytes_min) {
+        manifest.replace(path)?;
+    }
+    Ok(())
 }
 
 /// Opens sled in `directory`, where it makes a database if there is none.
