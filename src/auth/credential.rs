@@ -110,43 +110,65 @@ impl Auth {
         }
         throttle.admit(source, attempts.knows(source, &limits, now))?;
         let attempt = Attempt { account, source, limits };
-        let permit = match self.store().throttle_reserve(attempt, now).await? {
-            Permit::Turn => self.wait_for_turn(throttle, attempt).await?,
-            permit => permit,
+        let reserved = match self.reserve(throttle, attempt).await? {
+            Reserved::Turn => self.wait_for_turn(throttle, attempt).await?,
+            reserved => reserved,
         };
-        match permit {
-            Permit::Wait(until) => Err(later(until, self.now()).into()),
-            Permit::Turn => Err(Later(TURN_WAIT).into()),
-            Permit::Go | Permit::Locked => Ok(Place {
-                store: Arc::clone(&self.parts.store),
-                throttle: Arc::clone(throttle),
-                attempt,
-                permit,
-                taken_at: now,
-                is_settled: false,
-            }),
+        match reserved {
+            Reserved::Place(place) => Ok(place),
+            Reserved::Turn => Err(Later(TURN_WAIT).into()),
+            Reserved::Wait(until) => Err(later(until, self.now()).into()),
         }
     }
 
-    /// What the attempt may do once it is its turn; still [`Permit::Turn`] if that takes too long.
+    /// What the attempt may do once it is its turn; still [`Reserved::Turn`] if that takes too long.
     async fn wait_for_turn(
         &self,
-        throttle: &Throttle,
+        throttle: &Arc<Throttle>,
         attempt: Attempt,
-    ) -> Result<Permit, StoreError> {
+    ) -> Result<Reserved, StoreError> {
         let turn = throttle.turn(attempt.account);
         let deadline = tokio::time::Instant::now() + TURN_WAIT;
         loop {
-            let permit = self.store().throttle_reserve(attempt, self.now()).await;
-            if permit != Ok(Permit::Turn) {
+            let reserved = self.reserve(throttle, attempt).await;
+            if !matches!(reserved, Ok(Reserved::Turn)) {
                 // The next one may have come to its turn by the same event.
                 throttle.next_turn(attempt.account);
-                return permit;
+                return reserved;
             }
             if tokio::time::timeout_at(deadline, turn.wait()).await.is_err() {
-                return permit;
+                return reserved;
             }
         }
+    }
+
+    /// Asks for a place, in a task that goes on when the client goes away: a place that nobody takes any more is
+    /// given back.
+    async fn reserve(
+        &self,
+        throttle: &Arc<Throttle>,
+        attempt: Attempt,
+    ) -> Result<Reserved, StoreError> {
+        let (store, throttle) = (Arc::clone(&self.parts.store), Arc::clone(throttle));
+        let now = self.now();
+        let reserving = tokio::spawn(async move {
+            Ok(match store.throttle_reserve(attempt, now).await? {
+                Permit::Turn => Reserved::Turn,
+                Permit::Wait(until) => Reserved::Wait(until),
+                permit @ (Permit::Go | Permit::Locked) => {
+                    let is_settled = false;
+                    Reserved::Place(Place {
+                        store,
+                        throttle,
+                        attempt,
+                        permit,
+                        taken_at: now,
+                        is_settled,
+                    })
+                }
+            })
+        });
+        reserving.await.unwrap_or(Err(StoreError::Unavailable))
     }
 
     /// What is noted if this attempt locks an account that somebody has.
@@ -158,6 +180,16 @@ impl Auth {
         let Subject::User(user) = subject else { return Ok(None) };
         self.event(Event::AccountLocked, Actor::Anonymous, (user.id, None), origin).map(Some)
     }
+}
+
+/// What the store says to an attempt.
+enum Reserved {
+    /// It has its place.
+    Place(Place),
+    /// Others come first.
+    Turn,
+    /// Not before then.
+    Wait(Timestamp),
 }
 
 /// An attempt that has its place. One whose client has gone was not seen to fail, and gives it back.
@@ -178,19 +210,18 @@ impl Place {
         now: Timestamp,
         on_lock: Option<AuditEvent>,
     ) -> Result<bool, StoreError> {
-        let settled = self.store.throttle_settle(self.attempt, outcome, now, on_lock).await;
+        // From here on the store has it, whoever waits for its answer.
         self.is_settled = true;
-        self.throttle.next_turn(self.attempt.account);
-        settled
+        self.store.throttle_settle(self.attempt, outcome, now, on_lock).await
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         if self.is_settled {
-            return;
+            return self.throttle.next_turn(self.attempt.account);
         }
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let (store, throttle) = (Arc::clone(&self.store), Arc::clone(&self.throttle));
         let (attempt, taken_at) = (self.attempt, self.taken_at);
         runtime.spawn(async move {

@@ -10,12 +10,16 @@ use std::time::{Duration, Instant};
 
 use keystile::auth::Origin;
 use keystile::auth::login::{Credentials, LoginError};
+use keystile::auth::model::attempts::{Account, Attempts, Outcome, Permit};
 use keystile::auth::model::audit::Event;
+use keystile::auth::model::source::Source;
 use keystile::auth::policy::Operator;
 use keystile::password::Password;
 use serde_json::json;
 
-use crate::harness::{Answer, NEW_PASSWORD, PASSWORD, SECOND, TestServer, just_before};
+use crate::harness::{
+    Answer, NEW_PASSWORD, NOW, PASSWORD, SECOND, TestServer, just_before, throttle,
+};
 
 const WRONG: &str = "hunter2 somewhere else";
 const HOME: &str = "192.0.2.1";
@@ -148,6 +152,38 @@ async fn lt_03_a034_a_hundred_at_once_cost_a_hundred_and_five_are_looked_at() {
         }
         assert_eq!((wrong, server.hasher.hashed() - hashed), (5, 5), "{name}");
         assert_eq!(server.tried(name, PASSWORD, HOME).await, Tried::Later(SECOND));
+    }
+}
+
+/// Goal: a client that goes away is neither counted as failed nor keeps its place. Method: at the real cost of a
+/// hash, each of more attempts than are free is dropped once it has its place, and gives it back.
+#[tokio::test]
+async fn lt_03_who_goes_away_before_the_answer_gives_the_place_back() {
+    let server = TestServer::with(|settings| {
+        settings.hashing.memory_kib = 64 * 1024;
+        settings.hashing.iterations = 10;
+    });
+    let server = server.await;
+    server.register("alice").await.ok(201);
+    let account = Account::User(server.stored("alice").await.id);
+    let limits = throttle().account;
+    let mut expected = Attempts::default();
+    for _ in 0..20 {
+        assert_eq!(expected.reserve(Source::Local, &limits, NOW), Permit::Go);
+        tokio::select! {
+            biased;
+            answer = server.login_with("alice", WRONG) => panic!("{}", answer.text),
+            () = comes_to(&server, account, &expected) => {}
+        }
+        expected.settle(Source::Local, Outcome::Undone, &limits, NOW);
+        comes_to(&server, account, &expected).await;
+    }
+}
+
+/// Waits until the attempts at `account` are as expected.
+async fn comes_to(server: &TestServer, account: Account, expected: &Attempts) {
+    while server.store.attempts(account).await.unwrap() != *expected {
+        tokio::task::yield_now().await;
     }
 }
 

@@ -133,7 +133,7 @@ fn policy() -> Policy {
 }
 
 /// The default limits, but that tests may register whom they like.
-fn throttle() -> ThrottleSettings {
+pub fn throttle() -> ThrottleSettings {
     let rate = |number| NonZeroU32::new(number).unwrap();
     ThrottleSettings {
         account: AccountLimits {
