@@ -9,6 +9,7 @@
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
+use std::ops::RangeInclusive;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -37,6 +38,13 @@ const AHEAD_BYTES_MAX: usize = 16 * 1024;
 /// Bytes read at a time when they cannot go straight to the reader.
 const PIECE_BYTES: usize = 4096;
 
+/// Room that the reader must have for bytes to go straight to it: enough to be worth it, and no more than may
+/// have to be kept back when a request ends among them.
+const STRAIGHT_BYTES: RangeInclusive<usize> = PIECE_BYTES..=AHEAD_BYTES_MAX;
+
+/// What hyper writes when a body is asked for; the answer is still to come (RFC 9110 §10.1.1).
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
 /// A stream of requests and their answers.
 #[derive(Debug)]
 pub struct Gate<S> {
@@ -49,8 +57,8 @@ pub struct Gate<S> {
     head_at: Option<Instant>,
     /// Whether nothing that follows is read.
     is_refused: bool,
-    /// Whether a request is in flight and nothing of its answer is written.
-    is_busy: bool,
+    /// Whether something of the answer to the last request is written; before the first it is so, too.
+    is_answered: bool,
     /// When something last went in or out.
     moved_at: Instant,
     /// Since when the peer takes nothing more.
@@ -72,7 +80,7 @@ impl<S> Gate<S> {
             judged: 0,
             head_at: None,
             is_refused: false,
-            is_busy: false,
+            is_answered: true,
             moved_at: now,
             stalled_at: None,
             linger_until: None,
@@ -84,6 +92,11 @@ impl<S> Gate<S> {
     /// What is guarded.
     pub const fn get_ref(&self) -> &S {
         &self.stream
+    }
+
+    /// Whether a request is in flight: it is here as a whole, and nothing of its answer is written.
+    fn is_busy(&self) -> bool {
+        self.framing.is_between() && !self.is_answered
     }
 
     /// Whether `deadline` has passed; if not, the task is woken when it has.
@@ -113,12 +126,14 @@ impl<S> Gate<S> {
         }
     }
 
-    /// Notes how what came in was judged.
-    fn note(&mut self, admitted: &Admitted) {
+    /// Notes how what came in was judged, and whether it began with a head.
+    fn note(&mut self, is_head: bool, admitted: &Admitted) {
         self.head_at = (admitted.bytes == 0).then(|| self.head_at.unwrap_or(self.moved_at));
-        if admitted.bytes > 0 && self.framing.is_between() {
-            self.is_busy = true;
-            self.seat.is_busy();
+        if admitted.bytes > 0 {
+            self.is_answered &= !is_head;
+            if self.is_busy() {
+                self.seat.is_busy();
+            }
         }
         if let Some(refusal) = admitted.refusal {
             self.refuse(refusal);
@@ -127,9 +142,10 @@ impl<S> Gate<S> {
 
     /// Judges what is held.
     fn judge(&mut self) {
+        let is_head = self.framing.is_between();
         let admitted = self.framing.admit(&self.held);
         self.judged = admitted.bytes;
-        self.note(&admitted);
+        self.note(is_head, &admitted);
     }
 
     /// Puts the refusal in the place of the head that is held, and reads no more.
@@ -170,17 +186,18 @@ impl<S: AsyncRead + Unpin> Gate<S> {
         if fresh.is_empty() {
             return Poll::Ready(Ok(true));
         }
+        let is_head = self.framing.is_between();
         let admitted = self.framing.admit(fresh);
         self.held.extend_from_slice(fresh.get(admitted.bytes..).unwrap_or_default());
         buffer.set_filled(before + admitted.bytes);
         self.moved_at = Instant::now();
-        self.note(&admitted);
+        self.note(is_head, &admitted);
         Poll::Ready(Ok(admitted.bytes > 0))
     }
 
     /// Reads to what is held; `true` at the end of the stream.
     fn poll_aside(&mut self, context: &mut Context<'_>) -> Poll<io::Result<bool>> {
-        if self.is_busy && self.held.len() >= AHEAD_BYTES_MAX {
+        if self.is_busy() && self.held.len() >= AHEAD_BYTES_MAX {
             return Poll::Pending;
         }
         let mut piece = [MaybeUninit::uninit(); PIECE_BYTES];
@@ -188,7 +205,7 @@ impl<S: AsyncRead + Unpin> Gate<S> {
         ready!(Pin::new(&mut self.stream).poll_read(context, &mut piece))?;
         if piece.filled().is_empty() {
             // What came before the end is answered.
-            return if self.is_busy && !self.held.is_empty() {
+            return if self.is_busy() && !self.held.is_empty() {
                 Poll::Pending
             } else {
                 Poll::Ready(Ok(true))
@@ -196,7 +213,7 @@ impl<S: AsyncRead + Unpin> Gate<S> {
         }
         self.moved_at = Instant::now();
         self.held.extend_from_slice(piece.filled());
-        if !self.is_busy {
+        if !self.is_busy() {
             self.judge();
         }
         Poll::Ready(Ok(false))
@@ -240,12 +257,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Gate<S> {
             if this.framing.is_lost() {
                 return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
             }
-            if !(this.is_busy || this.held.is_empty() || this.head_at.is_some()) {
+            if !(this.is_busy() || this.held.is_empty() || this.head_at.is_some()) {
                 this.judge();
                 continue;
             }
-            let is_straight = !this.is_busy && this.held.is_empty();
-            let read = if is_straight && buffer.remaining() >= PIECE_BYTES {
+            let is_straight = !this.is_busy() && this.held.is_empty();
+            let read = if is_straight && STRAIGHT_BYTES.contains(&buffer.remaining()) {
                 this.poll_straight(context, buffer)
             } else {
                 this.poll_aside(context)
@@ -254,7 +271,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Gate<S> {
                 Poll::Ready(Ok(true)) => return Poll::Ready(Ok(())),
                 Poll::Ready(Ok(false)) => {}
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending if this.is_busy => return Poll::Pending,
+                Poll::Pending if this.is_busy() => return Poll::Pending,
                 Poll::Pending if this.poll_silence(context) => return Poll::Ready(Ok(())),
                 Poll::Pending if this.judged > 0 => {}
                 Poll::Pending => return Poll::Pending,
@@ -264,16 +281,19 @@ impl<S: AsyncRead + Unpin> AsyncRead for Gate<S> {
 }
 
 impl<S> Gate<S> {
-    /// Notes how writing went, and ends a connection whose peer takes nothing.
+    /// Notes how writing went, of an answer or not yet, and ends a connection whose peer takes nothing.
     fn written(
         &mut self,
+        is_answer: bool,
         written: Poll<io::Result<usize>>,
         context: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
         if written.is_ready() {
             self.stalled_at = None;
             self.moved_at = Instant::now();
-            if std::mem::take(&mut self.is_busy) {
+            let was_busy = self.is_busy();
+            self.is_answered |= is_answer;
+            if was_busy && is_answer {
                 self.seat.is_free(self.moved_at);
                 // Who read while the request was in flight may not read again unasked.
                 if !self.held.is_empty() || self.poll_silence(context) {
@@ -297,7 +317,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gate<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.written(written, context)
+        self.written(bytes != CONTINUE, written, context)
     }
 
     fn poll_write_vectored(
@@ -306,7 +326,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gate<S> {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
-        self.written(written, context)
+        let is_answer = !slices.iter().flat_map(|slice| slice.iter()).eq(CONTINUE);
+        self.written(is_answer, written, context)
     }
 
     /// Keeps hyper from copying a body that many connections share.

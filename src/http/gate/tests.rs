@@ -73,6 +73,46 @@ async fn a_request_in_flight_is_no_silence() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_body_that_ends_after_its_answer_is_no_request_in_flight() {
+    let (mut peer, mut gate) = gate(4096).await;
+    peer.write_all(b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nhe").await.unwrap();
+    assert!(read(&mut gate).await.unwrap().ends_with("he"));
+    gate.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
+    peer.write_all(b"llo").await.unwrap();
+    assert_eq!(read(&mut gate).await.unwrap(), "llo");
+    assert_eq!(after(&mut gate).await, (30, String::new()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn asking_for_a_body_that_is_here_is_no_answer() {
+    let (mut peer, mut gate) = gate(4096).await;
+    let head = "POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n";
+    for is_vectored in [false, true] {
+        peer.write_all(format!("{head}hello").as_bytes()).await.unwrap();
+        assert_eq!(read(&mut gate).await.unwrap(), format!("{head}hello"));
+        if is_vectored {
+            let slices = [IoSlice::new(CONTINUE), IoSlice::new(b"")];
+            assert_eq!(gate.write_vectored(&slices).await.unwrap(), CONTINUE.len());
+        } else {
+            gate.write_all(CONTINUE).await.unwrap();
+        }
+        assert!(timeout(31 * SECOND, gate.read_u8()).await.is_err(), "it is in flight");
+        gate.write_all(&[CONTINUE, b"HTTP/1.1 200 OK\r\n\r\n"].concat()).await.unwrap();
+    }
+    assert_eq!(after(&mut gate).await, (30, String::new()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn however_much_a_reader_takes_little_is_kept_back() {
+    let (mut peer, mut gate) = gate(1 << 20).await;
+    peer.write_all(&GET.repeat(10_000)).await.unwrap();
+    let mut buffer = vec![0; 1 << 20];
+    assert_eq!(gate.read(&mut buffer).await.unwrap(), GET.len());
+    assert!(timeout(SECOND, gate.read_u8()).await.is_err());
+    assert!(gate.held.len() < AHEAD_BYTES_MAX + PIECE_BYTES, "{}", gate.held.len());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_head_has_ten_seconds_however_it_drips() {
     let (mut peer, mut gate) = gate(64).await;
     let drip = async {
