@@ -18,6 +18,7 @@ mod table;
 mod access;
 mod committed;
 mod errors;
+mod http;
 mod jwt;
 mod keys;
 mod load;

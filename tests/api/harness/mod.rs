@@ -240,9 +240,11 @@ impl TestServer {
             random,
             public_url: PUBLIC_URL.to_owned(),
             https: true,
+            allowed_hosts: vec![],
             features: settings.features,
         });
-        let client = TestClient::new(application.boxed());
+        let client =
+            TestClient::new(application.boxed()).default_header("host", "login.example.com");
         let document = document(settings.features);
         Arc::new(Self {
             client,
