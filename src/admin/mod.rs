@@ -4,6 +4,7 @@
 //! server down the same [`perform`] runs on the opened store. Who is calling is checked before, and shown
 //! by an [`Operator`]. Knows no HTTP and no engine.
 
+pub mod audit;
 pub mod client;
 pub mod protocol;
 pub mod server;
@@ -52,6 +53,7 @@ pub async fn perform(
             let user = auth.unlock_user(operator, &name).await.map_err(refusal)?;
             Reply::Account(Account::of(&user))
         }
+        Request::Audit(request) => audit::read(auth, operator, request).await?,
         Request::Export => {
             return auth.export(operator).await.map(Answer::Dump).map_err(not_exported);
         }

@@ -6,7 +6,7 @@ use anyhow::bail;
 
 use super::settings;
 use crate::auth::model::audit::{Actor, AuditEvent, Event};
-use crate::auth::{Auth, Parts};
+use crate::auth::{Auth, Parts, audit};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::password::pool::Hasher;
@@ -135,7 +135,8 @@ async fn ready_tokens(
     if let Some(keys) = prepared.store {
         let at = clock.now();
         let made = AuditEvent::of_nobody(Event::KeysChanged, Actor::Server, at, random)?;
-        store.replace_signing_keys(stored.version, keys, vec![made]).await?;
+        store.replace_signing_keys(stored.version, keys, vec![made.clone()]).await?;
+        audit::tell(&made);
     }
     Ok(prepared.tokens)
 }

@@ -10,6 +10,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{Common, ServeArgs, load_config, output};
 use crate::app::App;
 use crate::app::domain::ClockRule;
+use crate::auth::Origin;
+use crate::auth::audit::Incident;
+use crate::auth::model::audit::Actor;
 use crate::config::Config;
 use crate::telemetry;
 
@@ -29,11 +32,21 @@ pub fn run(common: &Common, args: &ServeArgs) -> anyhow::Result<()> {
         let shutdown = stop_signal()?;
         let app = App::start(&config, clock).await?;
         announce(common, &config, &app);
+        // Not before: whoever is refused a start reads one line.
+        tell(Incident::ConfigLoaded);
+        tell(Incident::ServerStarted);
         app.run_until(shutdown).await
     });
+    if served.is_ok() {
+        tell(Incident::ServerStopped);
+    }
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     drop(logging);
     served
+}
+
+fn tell(incident: Incident) {
+    incident.tell((Actor::Server, None), &Origin::default());
 }
 
 /// Says where everything is, in a few lines a person reads at the first start.

@@ -16,6 +16,7 @@ mod found;
 mod table;
 
 mod access;
+mod audit;
 mod committed;
 mod errors;
 mod jwt;

@@ -79,7 +79,7 @@ impl Api {
 
     #[oai(path = "/things/", method = "post")]
     async fn add(&self, exchange: &Exchange) -> PlainText<String> {
-        exchange.note_caller(UserId::from_bytes([0; 16]));
+        exchange.note_caller(UserId::from_bytes([0; 16]), None);
         PlainText(exchange.id().to_string())
     }
 
