@@ -382,8 +382,10 @@ fn an_import_is_kept_beside_what_was_imported() {
     let dump = new.path("dump");
     old.run(&["export", dump.to_str().unwrap()]).output();
     new.run(&["import", "dump"]).output();
-    let all = ["keys_changed", "user_created", "data_exported", "data_imported"];
-    assert_eq!(shown(&new, &[])[..4], all);
+    let events = shown(&new, &[]);
+    assert_eq!(events[..3], ["keys_changed", "user_created", "data_exported"]);
+    // And the new keys, in the same millisecond perhaps.
+    assert!(events.contains(&"data_imported".to_owned()), "{events:?}");
 }
 
 /// The lines of the log of this thread while `work` is done.

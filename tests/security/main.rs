@@ -17,8 +17,10 @@ mod table;
 
 mod access;
 mod audit;
+mod canaries;
 mod committed;
 mod errors;
+mod flood;
 mod jwt;
 mod login;
 mod names;

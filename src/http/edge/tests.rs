@@ -2,9 +2,6 @@
 //!
 //! Has the client that other modules test their operations with, too.
 
-use std::io::Write;
-use std::sync::Mutex;
-
 use poem::EndpointExt;
 use poem::endpoint::BoxEndpoint;
 use poem::test::{TestClient, TestResponse};
@@ -16,11 +13,13 @@ use serde_json::Value;
 use super::*;
 use crate::auth::model::id::UserId;
 use crate::clock::{ManualClock, Timestamp};
+use crate::config::log::LogFormat;
 use crate::http::document;
 use crate::http::fail::{Conflict, Fail};
 use crate::http::routes::Slashed;
 use crate::http::site::{Settings, Site, site};
 use crate::random::SeededRandom;
+use crate::telemetry::Captured;
 
 fn behind<T: OpenApi + 'static>(api: T, https: bool) -> Edge<Site<BoxEndpoint<'static>>> {
     let service = OpenApiService::new(api, "demo", "1");
@@ -227,31 +226,12 @@ async fn a_panic_is_a_constant_500_and_the_next_request_is_served() {
     client.get("/things/2").send().await.assert_status_is_ok();
 }
 
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 async fn logged(path: &str, method: Method) -> Value {
-    let lines = Lines::default();
-    let writer = lines.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .json()
-        .flatten_event(true)
-        .with_writer(move || writer.clone())
-        .finish();
-    let guard = tracing::subscriber::set_default(subscriber);
+    let (captured, dispatch) = Captured::start(LogFormat::Json, "info").unwrap();
+    let guard = tracing::dispatcher::set_default(&dispatch);
     client(Api).request(method, path).send().await;
     drop(guard);
-    let written = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let written = captured.text();
     assert_eq!(written.lines().count(), 1, "{written}");
     serde_json::from_str(&written).unwrap()
 }
