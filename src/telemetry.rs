@@ -9,11 +9,12 @@ mod line;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::panic::{self, PanicHookInfo};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use tracing::Dispatch;
+use tracing::subscriber::NoSubscriber;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
@@ -146,6 +147,10 @@ impl<W: Write> Write for Gathering<W> {
     }
 }
 
+/// Beside one that is captured there is always another log: with a single one, the library asks whichever thread
+/// first comes to a line whether that line is wanted, and a thread without a log says no for all.
+static SILENT: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::default()));
+
 /// What was logged, for tests that look for what must not be there.
 #[derive(Clone, Debug, Default)]
 pub struct Captured(Arc<Mutex<Vec<u8>>>);
@@ -157,6 +162,7 @@ impl Captured {
     /// # Errors
     /// As [`check_level`].
     pub fn start(format: LogFormat, level: &str) -> Result<(Self, Dispatch), TelemetryError> {
+        LazyLock::force(&SILENT);
         let captured = Self::default();
         let writer = captured.clone();
         let dispatch = dispatch(format, level, false, move || writer.clone(), Flood::new())?;

@@ -141,6 +141,12 @@ impl<'a, W: Write> Cut<'a, W> {
 
 impl<W: Write> Write for Cut<'_, W> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
+        // What nearly every value is, and much faster to see.
+        let is_plain = |byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
+        if text.len() <= self.left && text.bytes().all(is_plain) {
+            self.left -= text.len();
+            return self.out.write_str(text);
+        }
         let mut rest = text;
         while !rest.is_empty() && !self.is_over {
             let plain = |c: &(usize, char)| self.is_plain(c.1);

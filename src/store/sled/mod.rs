@@ -33,13 +33,14 @@ mod staged;
 mod stopwatch;
 #[cfg(test)]
 mod stuck;
+mod surplus;
 mod sweep;
 mod tail;
 mod tally;
 mod users;
 mod writer;
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -57,6 +58,7 @@ use self::database::Database;
 use self::export::{Journals, SledExport};
 use self::room::Room;
 use self::staged::Staged;
+use self::surplus::Counted;
 use self::writer::{Command, QUEUE_MAX, Writer};
 use super::dump::Export;
 use super::{OpenSession, Page, Result, Rotate, SigningKeys, Store, StoreError, StoredKey};
@@ -79,6 +81,8 @@ pub struct SledStore {
     failed: watch::Receiver<bool>,
     failure: Weak<watch::Sender<bool>>,
     writer: Option<JoinHandle<()>>,
+    /// The audit events, for the sweeper.
+    counted: Arc<Mutex<Counted>>,
     is_first_start: bool,
 }
 
@@ -116,7 +120,8 @@ impl SledStore {
             .spawn(|| writer.run())
             .map_err(|error| OpenError::io(&settings.path, error))?;
         let database = ArcSwapOption::new(Some(database));
-        Ok(Self { database, queue, failed, failure, writer: Some(writer), is_first_start })
+        let counted = Arc::new(Mutex::new(Counted::new()));
+        Ok(Self { database, queue, failed, failure, writer: Some(writer), counted, is_first_start })
     }
 
     /// Whether the data directory was new.
@@ -263,7 +268,14 @@ impl Store for SledStore {
     }
 
     async fn sweep(&self, now: Timestamp, limit: usize) -> Result<usize> {
-        self.change(move |staged| sweep::sweep(staged, now, limit)).await
+        let counted = Arc::clone(&self.counted);
+        let count = move |database: &Database| {
+            counted.lock().unwrap_or_else(PoisonError::into_inner).surplus(database, now)
+        };
+        let surplus = self.list(count).await?;
+        let swept = self.change(move |staged| sweep::sweep(staged, now, surplus, limit)).await?;
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner).forget(&swept.audit);
+        Ok(swept.records)
     }
 
     async fn create_post(&self, post: Post) -> Result<()> {
