@@ -6,6 +6,7 @@
 mod background;
 pub mod data;
 pub mod domain;
+mod files;
 mod settings;
 
 use std::future::Future;
@@ -51,6 +52,8 @@ struct RunSettings {
     features: Features,
     public_url: String,
     https: bool,
+    allowed_hosts: Vec<String>,
+    connections_max: usize,
     shutdown_timeout: Duration,
     sweep_interval: Duration,
 }
@@ -93,6 +96,8 @@ impl App {
                 features: settings::features(config),
                 public_url: config.server.public_url.as_str().to_owned(),
                 https: config.server.public_url.is_https(),
+                allowed_hosts: config.server.allowed_hosts.clone(),
+                connections_max: files::connections(config.server.max_connections),
                 shutdown_timeout: config.server.shutdown_timeout,
                 sweep_interval: config.sessions.sweep_interval,
             },
@@ -143,6 +148,7 @@ impl App {
             random: Arc::clone(&domain.random),
             public_url: settings.public_url,
             https: settings.https,
+            allowed_hosts: settings.allowed_hosts,
             features: settings.features,
         });
         let (stop, stopped) = watch::channel(false);
@@ -163,7 +169,9 @@ impl App {
         let background = [tokio::spawn(beat), tokio::spawn(sweep), tokio::spawn(operator)];
 
         let drain = settings.shutdown_timeout;
-        let serve = http::serve(application, listeners, background::until(stopped), drain);
+        let connections = settings.connections_max;
+        let until = background::until(stopped);
+        let serve = http::serve(application, listeners, connections, until, drain);
         let mut serve = pin!(serve);
         let served = tokio::select! {
             () = shutdown => None,

@@ -42,7 +42,8 @@ pub fn measure(criterion: &mut Criterion) -> Result<()> {
     let application = application(&domain)?;
     let request = || {
         let bearer = format!("Bearer {token}");
-        Request::builder().uri_str("/users/me").header("authorization", bearer).finish()
+        let request = Request::builder().uri_str("/users/me").header("host", "127.0.0.1:8000");
+        request.header("authorization", bearer).finish()
     };
     let answer = runtime.block_on(application.get_response(request()));
     anyhow::ensure!(answer.status().is_success(), "answered {}", answer.status());
@@ -61,6 +62,7 @@ fn application(domain: &Domain) -> Result<impl Endpoint<Output = poem::Response>
         random: Arc::new(SystemRandom),
         public_url: "http://127.0.0.1:8000".to_owned(),
         https: false,
+        allowed_hosts: vec![],
         features: Features { docs: true, samples: true, password_grant: true },
     }))
 }

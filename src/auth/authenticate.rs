@@ -110,7 +110,7 @@ impl Auth {
     /// [`AuthenticateError::Invalid`] for anything but a live token of a live session.
     pub async fn authenticate(&self, token: &str) -> Result<Identity, AuthenticateError> {
         let now = self.now();
-        let claims = self.parts.tokens.verify_access(token, now).map_err(DeadToken::from)?;
+        let claims = self.tokens().verify_access(token, now).map_err(DeadToken::from)?;
         let (user_id, session_id) = (claims.user, claims.session);
         let found = self.store().session_for(user_id, session_id, claims.nonce, now).await?;
         let (session, user) = found.ok_or(DeadToken::NoSession)?;

@@ -46,7 +46,7 @@ impl Auth {
     ) -> Result<TokenPair, RefreshError> {
         let now = self.now();
         let asked = scope.map(Scopes::parse).transpose()?;
-        let claims = self.parts.tokens.verify_refresh(token, now).map_err(DeadToken::from)?;
+        let claims = self.tokens().verify_refresh(token, now).map_err(DeadToken::from)?;
         let found = self.store().session(claims.user, claims.session, now).await?;
         let (session, user) = found.ok_or(DeadToken::NoSession)?;
         // A replay is answered with the pair that exists, so only a first exchange can ask too much.

@@ -27,11 +27,12 @@ pub struct HealthcheckArgs {
 /// # Errors
 /// When the server does not answer, or answers anything but 200.
 pub fn run(common: &Common, args: &HealthcheckArgs) -> anyhow::Result<()> {
-    let url = match &args.url {
-        Some(url) => url.clone(),
+    let (url, host) = match &args.url {
+        Some(url) => (url.clone(), None),
         None => default_url(common)?,
     };
-    let status = status_of(&url).with_context(|| format!("no answer from {url}"))?;
+    let status =
+        status_of(&url, host.as_deref()).with_context(|| format!("no answer from {url}"))?;
     if status != 200 {
         bail!("{url} answers {status}");
     }
@@ -43,7 +44,8 @@ pub fn run(common: &Common, args: &HealthcheckArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn default_url(common: &Common) -> anyhow::Result<String> {
+/// The URL, and the host to name there unless its own will do.
+fn default_url(common: &Common) -> anyhow::Result<(String, Option<String>)> {
     let config = load_config(common, &[])?;
     let mut address = *config.server.listen.first().context("server.listen is empty")?;
     if address.ip().is_unspecified() {
@@ -53,11 +55,11 @@ fn default_url(common: &Common) -> anyhow::Result<String> {
         };
         address.set_ip(loopback);
     }
-    Ok(format!("http://{address}/readyz"))
+    Ok((format!("http://{address}/readyz"), config.server.allowed_hosts.into_iter().next()))
 }
 
 /// The status code of a GET: one line of HTTP/1.1 each way, for which no client library is carried along.
-fn status_of(url: &str) -> anyhow::Result<u16> {
+fn status_of(url: &str, named: Option<&str>) -> anyhow::Result<u16> {
     let rest = url.strip_prefix("http://").context("the URL must start with http://")?;
     let (host, path) = rest.split_once('/').unwrap_or((rest, "readyz"));
     let with_port = if host.rsplit(']').next().is_some_and(|tail| tail.contains(':')) {
@@ -69,6 +71,7 @@ fn status_of(url: &str) -> anyhow::Result<u16> {
     let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
+    let host = named.unwrap_or(host);
     write!(stream, "GET /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")?;
     let mut line = String::new();
     BufReader::new(stream.take(STATUS_LINE_BYTES_MAX)).read_line(&mut line)?;

@@ -9,6 +9,7 @@ pub mod config_check;
 pub mod export;
 pub mod healthcheck;
 pub mod import;
+pub mod keys;
 pub mod openapi;
 pub mod output;
 pub mod progress;
@@ -76,6 +77,9 @@ enum Command {
     /// Whatever changed users, sessions or keys, oldest first, for 90 days. What was refused, and refreshes, are
     /// in the log alone.
     Audit(audit::AuditArgs),
+    /// List the signing keys or make new ones, with the server running or not
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
     /// Dump users, posts and audit events, with the server running or not
     Export(export::ExportArgs),
     /// Load a dump into an empty data directory; the server has to be down
@@ -121,6 +125,7 @@ fn carry_out(common: &Common, command: Command) -> anyhow::Result<()> {
         Command::Serve(args) => serve::run(common, &args),
         Command::Users(command) => users::run(common, command),
         Command::Audit(args) => audit::run(common, &args),
+        Command::Keys(command) => keys::run(common, &command),
         Command::Export(args) => export::run(common, &args),
         Command::Import(args) => import::run(common, &args),
         Command::Check => check::run(common),

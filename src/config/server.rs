@@ -11,6 +11,8 @@ pub(super) const KEYS: &[Key] = &[
     Key::new("server.listen", Kind::List, "127.0.0.1:8000"),
     Key::new("server.public_url", Kind::Text, "http://127.0.0.1:8000"),
     Key::new("server.behind_tls_proxy", Kind::Flag, "false"),
+    Key::unset("server.allowed_hosts", Kind::List),
+    Key::new("server.max_connections", Kind::Number, "1024"),
     Key::new("server.shutdown_timeout", Kind::Text, "8s"),
     Key::new("server.docs", Kind::Flag, "true"),
 ];
@@ -26,6 +28,10 @@ pub struct Server {
     pub public_url: PublicUrl,
     /// Whether somebody in front of us speaks TLS, so that cleartext may leave the loopback.
     pub behind_tls_proxy: bool,
+    /// The only hosts that requests may name, without port; any if empty.
+    pub allowed_hosts: Vec<String>,
+    /// How many connections there may be at once.
+    pub max_connections: u32,
     /// How long requests in flight are waited for.
     pub shutdown_timeout: Duration,
     /// Whether `/docs` and `/openapi.json` are served.
@@ -47,6 +53,8 @@ impl Server {
             })?,
             public_url: values.text("server.public_url", PublicUrl::parse)?,
             behind_tls_proxy: values.flag("server.behind_tls_proxy")?,
+            allowed_hosts: values.list("server.allowed_hosts", host)?,
+            max_connections: values.number("server.max_connections", 1..=1_000_000)?,
             shutdown_timeout: values.duration(
                 "server.shutdown_timeout",
                 Duration::from_millis(100)..=Duration::from_secs(600),
@@ -117,6 +125,17 @@ impl PublicUrl {
     }
 }
 
+/// A host as a `Host` header has it, without a port.
+fn host(text: &str) -> Result<String, &'static str> {
+    let has_port = text.rsplit(']').next().is_some_and(|tail| tail.contains(':'));
+    if has_port || PublicUrl::parse(&format!("https://{text}")).is_err() {
+        return Err(
+            "must be host names or addresses in lower case, without a port; IPv6 in brackets",
+        );
+    }
+    Ok(text.to_owned())
+}
+
 fn is_loopback(host: &str) -> bool {
     host == "localhost"
         || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
@@ -185,6 +204,25 @@ mod tests {
             assert!(refusal(&listen).contains("server.behind_tls_proxy"), "{address}");
             load(&format!("{listen}\nbehind_tls_proxy = true")).unwrap();
         }
+    }
+
+    #[test]
+    fn allowed_hosts_are_names_or_addresses_without_a_port() {
+        let allowed = "[server]\nallowed_hosts = ['login.example.org', '192.0.2.1', '[::1]']";
+        let hosts = load(allowed).unwrap().server.allowed_hosts;
+        assert_eq!(hosts, ["login.example.org", "192.0.2.1", "[::1]"]);
+        assert!(load("").unwrap().server.allowed_hosts.is_empty());
+        for host in ["", "*", "Login.example.org", "a:80", "[::1]:80", "::1", "https://a", "a/b"] {
+            let refused = refusal(&format!("[server]\nallowed_hosts = ['{host}']"));
+            assert!(refused.contains("server.allowed_hosts"), "{host}");
+        }
+    }
+
+    #[test]
+    fn there_is_room_for_a_connection_at_least() {
+        assert_eq!(load("").unwrap().server.max_connections, 1024);
+        assert_eq!(load("[server]\nmax_connections = 1").unwrap().server.max_connections, 1);
+        assert!(refusal("[server]\nmax_connections = 0").contains("server.max_connections"));
     }
 
     #[test]

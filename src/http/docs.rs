@@ -36,11 +36,12 @@ pub fn attach(
     for path in PATHS {
         routes.add(path, "GET");
     }
-    let made = OnceLock::<Option<String>>::new();
+    // Never freed, so that clients that are slow to take it share it.
+    let made = OnceLock::<Option<&'static str>>::new();
     let spec = make_sync(move |_| -> poem::Result<Response> {
-        let text = made.get_or_init(|| document().ok()).as_ref();
+        let text = made.get_or_init(|| document().ok().map(|text| &*text.leak()));
         let text = text.ok_or_else(|| Problem::internal("the document cannot be made"))?;
-        Ok(Response::builder().content_type("application/json").body(text.clone()))
+        Ok(Response::builder().content_type("application/json").body(text))
     });
     route
         .at("/docs", get(make_sync(|_| page())))

@@ -6,6 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use super::body::strict;
+use super::bounds;
 use super::refresh_only;
 use super::routes::{Slashed, published};
 use super::schema;
@@ -39,6 +40,7 @@ pub fn finish(
         schema::close(&mut document, &body);
     }
     schema::mark_nulls(&mut document);
+    bounds::add(&mut document);
     order_tags(&mut document);
     if let Some(schemas) = object(&mut document, &["components", "schemas"]) {
         for shape in [Shape::Problem, Shape::OAuth] {
@@ -93,11 +95,10 @@ fn finish_operation(path: &str, operation: &mut Value, scopeless: &[String]) {
 
 /// The statuses that an operation answers without its own code having a part in it.
 fn edge_statuses(path: &str, operation: &Value) -> Vec<&'static str> {
-    let mut statuses = vec!["431", "500"];
+    let mut statuses = vec!["400", "431", "500", "503"];
     let requirements = operation.get("security").and_then(Value::as_array);
     let requirements = requirements.map_or(&[][..], Vec::as_slice);
     if !requirements.is_empty() {
-        statuses.extend(["400", "503"]);
         let is_optional = |requirement: &Value| requirement.as_object().is_some_and(Map::is_empty);
         if !requirements.iter().any(is_optional) {
             statuses.push("401");
@@ -109,7 +110,7 @@ fn edge_statuses(path: &str, operation: &Value) -> Vec<&'static str> {
         }
     }
     if operation.get("requestBody").is_some() {
-        statuses.extend(["400", "408", "413"]);
+        statuses.extend(["408", "413"]);
         if Shape::of(path) == Shape::Problem {
             statuses.push("415");
         }

@@ -4,16 +4,17 @@
 //! One wrapper instead of five, since it stands in the way of every request. Knows paths only to say
 //! what a refused one should have been.
 
-use std::any::Any;
+use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use poem::error::{MethodNotAllowedError, NotFoundError};
 use poem::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use poem::{Endpoint, IntoResponse, PathPattern, Request, Response, Result};
 
+use super::admit;
 use super::body;
 use super::exchange::{Exchange, RequestId, RequestIds};
 use super::problem::{Code, Problem};
@@ -22,11 +23,11 @@ use super::routes::Routes;
 use super::shape::Shape;
 use crate::clock::Clock;
 
-/// Header fields that a request may have.
-const HEADERS_MAX: usize = 64;
+/// How long an operation may take once its request is there.
+const HANDLER_DEADLINE: Duration = Duration::from_secs(15);
 
-/// Bytes that the names and values of a request's headers may have.
-const HEADER_BYTES_MAX: usize = 16 * 1024;
+/// When to come back after that, in seconds.
+const RETRY_AFTER_SECS: u32 = 2;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -48,6 +49,8 @@ pub struct Edge<E> {
     pub ids: RequestIds,
     /// Whether the public URL is https, so that browsers may be told to stay with it.
     pub https: bool,
+    /// The only hosts that requests may name, any if empty.
+    pub allowed_hosts: Vec<String>,
 }
 
 /// What is still known of a request once the routes have taken it.
@@ -68,11 +71,13 @@ impl<E: Endpoint> Endpoint for Edge<E> {
             exchange: Exchange::new(self.ids.next(self.clock.now())),
             at: Instant::now(),
         };
-        let answer = if let Err(problem) = received(&mut request).await {
+        let answer = if let Err(problem) = self.receive(&mut request).await {
             Err(problem.into())
         } else {
             request.set_data(asked.exchange.clone());
-            unwound(self.inner.call(request)).await.unwrap_or_else(|_| Err(panicked().into()))
+            in_time(unwound(self.inner.call(request)))
+                .await
+                .unwrap_or_else(|problem| Err(problem.into()))
         };
         let (mut response, problem) = match answer {
             Ok(answer) => (answer.into_response(), None),
@@ -86,6 +91,12 @@ impl<E: Endpoint> Endpoint for Edge<E> {
 }
 
 impl<E> Edge<E> {
+    /// Takes in what belongs to the request, before anything is made of it.
+    async fn receive(&self, request: &mut Request) -> std::result::Result<(), Problem> {
+        admit::check(request, &self.allowed_hosts)?;
+        body::receive(request).await
+    }
+
     fn refuse(&self, error: poem::Error, asked: &Asked) -> (Response, Option<Problem>) {
         if error.is_from_response() {
             return (error.into_response(), None);
@@ -171,34 +182,34 @@ impl<E> Edge<E> {
     }
 }
 
-/// Takes in what belongs to the request, before anything is made of it.
-async fn received(request: &mut Request) -> std::result::Result<(), Problem> {
-    if is_oversized(request.headers()) {
-        return Err(Code::HeadersTooLarge.into());
-    }
-    body::receive(request).await
-}
-
 /// The message of a panic may quote anything, so nobody looks at it; where it happened the log says.
 fn panicked() -> Problem {
     Problem::internal("a handler panicked")
 }
 
-/// Runs `future`, a panic in it being a value like any other.
-async fn unwound<F: Future>(future: F) -> Result<F::Output, Box<dyn Any + Send>> {
+/// Runs `future`, a panic in it being a refusal like any other.
+async fn unwound<F: Future>(future: F) -> std::result::Result<F::Output, Problem> {
     let mut future = std::pin::pin!(future);
-    std::future::poll_fn(|context| {
-        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
-            Ok(poll) => poll.map(Ok),
-            Err(panic) => Poll::Ready(Err(panic)),
-        }
+    poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+        Ok(poll) => poll.map(Ok),
+        Err(_) => Poll::Ready(Err(panicked())),
     })
     .await
 }
 
-fn is_oversized(headers: &HeaderMap) -> bool {
-    let bytes = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len();
-    headers.len() > HEADERS_MAX || headers.iter().map(bytes).sum::<usize>() > HEADER_BYTES_MAX
+/// Gives `future` up at the deadline. What it asked of the store may be done all the same.
+async fn in_time<T>(
+    future: impl Future<Output = std::result::Result<T, Problem>>,
+) -> std::result::Result<T, Problem> {
+    let mut future = std::pin::pin!(future);
+    // Most answers are there at the first look, which costs no timer.
+    if let Poll::Ready(output) = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
+        return output;
+    }
+    match tokio::time::timeout(HANDLER_DEADLINE, future).await {
+        Ok(output) => output,
+        Err(elapsed) => Err(Problem::unavailable(RETRY_AFTER_SECS).because(elapsed)),
+    }
 }
 
 /// 307 keeps the method and the body, as a client that posts needs it.

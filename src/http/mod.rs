@@ -5,7 +5,7 @@
 //! and the one error shape.
 //!
 //! ```text
-//! listener -> site { edge -> docs | operations { body -> auth -> answer or fail } }
+//! listener -> gate -> hyper -> site { edge -> docs | operations { body -> auth -> answer or fail } }
 //! ```
 
 pub mod exchange;
@@ -17,7 +17,9 @@ pub mod refusal;
 pub mod routes;
 pub mod urlencoded;
 
+pub mod admit;
 pub mod body;
+mod bounds;
 pub mod edge;
 
 pub mod answer;
@@ -46,8 +48,10 @@ pub mod refresh_only;
 pub mod schema;
 pub mod site;
 
-pub mod idle;
+pub mod framing;
+pub mod gate;
 pub mod listener;
+pub mod seats;
 
 use std::future::Future;
 use std::io;
@@ -91,6 +95,8 @@ pub struct Parts {
     pub public_url: String,
     /// Whether the public URL is https.
     pub https: bool,
+    /// The only hosts that requests may name, any if empty.
+    pub allowed_hosts: Vec<String>,
     /// Which routes there are.
     pub features: Features,
 }
@@ -110,6 +116,7 @@ pub fn application(parts: Parts) -> impl Endpoint<Output = Response> + 'static {
         clock: parts.clock,
         random: parts.random,
         https: parts.https,
+        allowed_hosts: parts.allowed_hosts,
         docs: features.docs,
     };
     let document = move || openapi(features);
@@ -180,17 +187,19 @@ impl<T: OpenApi + 'static> Service for OpenApiService<T, ()> {
     }
 }
 
-/// Serves `application` until `shutdown`, then lets requests in flight finish within `drain`.
+/// Serves `application` on at most so many connections at once until `shutdown`, then lets requests in flight
+/// finish within `drain`.
 ///
 /// # Errors
 /// When the sockets cannot be handed to the runtime.
 pub async fn serve(
     application: impl Endpoint<Output = Response> + 'static,
     listeners: Vec<TcpListener>,
+    connections_max: usize,
     shutdown: impl Future<Output = ()>,
     drain: Duration,
 ) -> io::Result<()> {
-    Server::new_with_acceptor(Listeners::new(listeners)?)
+    Server::new_with_acceptor(Listeners::new(listeners, connections_max)?)
         .run_with_graceful_shutdown(application, shutdown, Some(drain))
         .await
 }

@@ -102,9 +102,9 @@ codes! {
     /// The path exists, the method does not.
     MethodNotAllowed = METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed",
         "The path does not have this method; see Allow.";
-    /// The body did not arrive in time.
+    /// The request did not arrive in time.
     RequestTimeout = REQUEST_TIMEOUT, "request_timeout", "Request timeout",
-        "The body did not arrive in time.";
+        "The request did not arrive in time.";
     /// Another user has this name.
     UsernameTaken = CONFLICT, "username_taken", "Username taken", "The username is taken.";
     /// Another request changed the same thing first; nothing was done.
@@ -125,6 +125,11 @@ codes! {
     InvalidValue = UNPROCESSABLE_ENTITY, "invalid_value", "Invalid value", "A value is not valid.";
     /// The new password breaks the policy; the detail names the rule.
     WeakPassword = UNPROCESSABLE_ENTITY, "weak_password", "Weak password", "The password is too weak.";
+    /// The target is longer than this server reads.
+    UriTooLong = URI_TOO_LONG, "uri_too_long", "URI too long", "The path and query are too long.";
+    /// The `Host` is none of this server's.
+    Misdirected = MISDIRECTED_REQUEST, "misdirected_request", "Misdirected request",
+        "No such host is served here.";
     /// Too many attempts, at this account or from this source or altogether: which of them stays here.
     TooManyAttempts = TOO_MANY_REQUESTS, "too_many_attempts", "Too many attempts",
         "Too many attempts; try again later.";
@@ -168,6 +173,7 @@ pub struct Problem {
     scope: Option<Cow<'static, str>>,
     retry_after_secs: Option<u32>,
     allow: Option<String>,
+    is_last: bool,
     #[source]
     cause: Option<Box<dyn StdError + Send + Sync>>,
 }
@@ -181,6 +187,7 @@ impl From<Code> for Problem {
             scope: None,
             retry_after_secs: None,
             allow: None,
+            is_last: false,
             cause: None,
         }
     }
@@ -237,6 +244,12 @@ impl Problem {
         Self { allow: Some(methods), ..self }
     }
 
+    /// The same refusal, and the client is told that the connection ends with it.
+    #[must_use]
+    pub fn and_close(self) -> Self {
+        Self { is_last: true, ..self }
+    }
+
     /// What went wrong.
     #[must_use]
     pub const fn code(&self) -> Code {
@@ -281,7 +294,7 @@ impl Problem {
         {
             headers.insert(header::ALLOW, methods);
         }
-        if matches!(self.code, Code::BodyTooLarge | Code::RequestTimeout) {
+        if self.is_last || matches!(self.code, Code::BodyTooLarge | Code::RequestTimeout) {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
     }

@@ -23,6 +23,8 @@ pub struct Settings {
     pub random: Arc<dyn Random>,
     /// Whether the public URL is https, so that browsers may be told to stay with it.
     pub https: bool,
+    /// The only hosts that requests may name, any if empty.
+    pub allowed_hosts: Vec<String>,
     /// Whether the documentation is served.
     pub docs: bool,
 }
@@ -40,7 +42,7 @@ pub fn site<E>(
 where
     E: Endpoint<Output = Response> + 'static,
 {
-    let Settings { clock, random, https, docs } = settings;
+    let Settings { clock, random, https, allowed_hosts, docs } = settings;
     let api = Arc::new(api.into_endpoint());
     let (mut pages, mut paths) = (Route::new(), Vec::new());
     for slashed in slashed.iter().filter(|slashed| routes.contains(slashed.path)) {
@@ -61,7 +63,7 @@ where
         paths.extend(docs::PATHS);
     }
     let ids = RequestIds::new(random.as_ref());
-    Edge { inner: Site { pages, paths, api }, routes, clock, ids, https }
+    Edge { inner: Site { pages, paths, api }, routes, clock, ids, https, allowed_hosts }
 }
 
 /// The operations, and before them the few paths that they cannot have. A router around their own

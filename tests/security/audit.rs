@@ -290,6 +290,7 @@ fn lg_01_each_action_is_kept_and_told_with_who_what_where_and_how_it_ended() {
     workplace.add_user("erin", PASSWORD, "user");
     workplace.run(&["users", "unlock", "dave"]).output();
     workplace.run(&["export", "dump"]).output();
+    workplace.run(&["keys", "rotate"]).output();
 
     let running = table(&workplace, &[]);
     let stderr = walk.server.stop().stderr;
@@ -304,8 +305,12 @@ fn lg_01_each_action_is_kept_and_told_with_who_what_where_and_how_it_ended() {
     assert!(!stderr.contains(UNKNOWN));
     let sessions: Vec<_> = running.iter().filter_map(|entry| entry["session"].as_str()).collect();
     assert!(sessions.len() > 10 && !sessions.iter().any(|id| stderr.contains(id)));
-    let by_operator =
-        ["user_created by operator", "account_unlocked by operator", "data_exported by operator"];
+    let by_operator = [
+        "user_created by operator",
+        "account_unlocked by operator",
+        "data_exported by operator",
+        "keys_changed by operator",
+    ];
     let kept = [&["keys_changed by server", "user_created by operator"], &by_operator[..]].concat();
     assert_eq!(of_no_request(&running), kept);
     let told = [

@@ -17,6 +17,6 @@ pub fn serve() -> Result<()> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         writeln!(std::io::stdout(), "{}", listener.local_addr()?)?;
         let route = Route::new().at("/users/me", make_sync(|_| ANSWER));
-        Ok(Server::new_with_acceptor(Listeners::new(vec![listener])?).run(route).await?)
+        Ok(Server::new_with_acceptor(Listeners::new(vec![listener], 1024)?).run(route).await?)
     })
 }

@@ -31,7 +31,8 @@ const BODY_DEADLINE: Duration = Duration::from_secs(10);
 /// A length announced above the limit is refused unread, before a `100 Continue` invites it.
 ///
 /// # Errors
-/// `body_too_large`, `request_timeout`; the connection ends with these.
+/// `body_too_large`, `request_timeout`, `invalid_request` for chunks that are none; the connection ends with
+/// these.
 pub async fn receive(request: &mut Request) -> Result<(), Problem> {
     let announced = request.headers().get(header::CONTENT_LENGTH);
     let announced: Option<usize> = announced.and_then(|length| length.to_str().ok()?.parse().ok());
@@ -46,7 +47,7 @@ pub async fn receive(request: &mut Request) -> Result<(), Problem> {
     match read.await.map_err(|_| Problem::from(Code::RequestTimeout))? {
         Ok(bytes) => request.set_body(bytes),
         Err(ReadBodyError::PayloadTooLarge) => return Err(Code::BodyTooLarge.into()),
-        Err(_) => return Err(Code::InvalidRequest.into()),
+        Err(_) => return Err(Problem::from(Code::InvalidRequest).and_close()),
     }
     Ok(())
 }

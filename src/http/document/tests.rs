@@ -144,7 +144,7 @@ fn an_operation_lists_its_own_refusals_and_those_of_what_it_takes() {
     assert_eq!(statuses(patch), expected);
     assert_eq!(
         statuses(&json["paths"]["/token"]["post"]),
-        ["200", "400", "408", "413", "431", "500"]
+        ["200", "400", "408", "413", "431", "500", "503"]
     );
 }
 

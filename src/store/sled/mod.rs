@@ -29,6 +29,7 @@ mod segments;
 mod server;
 mod sessions;
 mod snapshot;
+mod spent;
 mod staged;
 mod stopwatch;
 #[cfg(test)]
@@ -40,7 +41,7 @@ mod tally;
 mod users;
 mod writer;
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -82,7 +83,7 @@ pub struct SledStore {
     failure: Weak<watch::Sender<bool>>,
     writer: Option<JoinHandle<()>>,
     /// The audit events, for the sweeper.
-    counted: Arc<Mutex<Counted>>,
+    counted: Arc<Counted>,
     is_first_start: bool,
 }
 
@@ -114,13 +115,19 @@ impl SledStore {
         let (queue, commands) = mpsc::channel(QUEUE_MAX);
         let room = Room::new(settings.path.clone(), settings.min_free_bytes);
         let journals = Journals::default();
-        let writer = Writer { database: Arc::clone(&database), queue: commands, room, journals };
+        let writer = Writer {
+            database: Arc::clone(&database),
+            queue: commands,
+            room,
+            journals,
+            unsynced_bytes: 0,
+        };
         let writer = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(|| writer.run())
             .map_err(|error| OpenError::io(&settings.path, error))?;
         let database = ArcSwapOption::new(Some(database));
-        let counted = Arc::new(Mutex::new(Counted::new()));
+        let counted = Arc::new(Counted::new());
         Ok(Self { database, queue, failed, failure, writer: Some(writer), counted, is_first_start })
     }
 
@@ -269,12 +276,9 @@ impl Store for SledStore {
 
     async fn sweep(&self, now: Timestamp, limit: usize) -> Result<usize> {
         let counted = Arc::clone(&self.counted);
-        let count = move |database: &Database| {
-            counted.lock().unwrap_or_else(PoisonError::into_inner).surplus(database, now)
-        };
-        let surplus = self.list(count).await?;
+        let surplus = self.list(move |database| counted.surplus(database, now)).await?;
         let swept = self.change(move |staged| sweep::sweep(staged, now, surplus, limit)).await?;
-        self.counted.lock().unwrap_or_else(PoisonError::into_inner).forget(&swept.audit);
+        self.counted.forget(&swept.audit);
         Ok(swept.records)
     }
 

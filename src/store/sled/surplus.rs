@@ -3,6 +3,8 @@
 //!
 //! Counts what is stored, and knows nothing of what it says.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use super::database::Database;
 use super::keys::{self, Range, Table};
 use crate::clock::Timestamp;
@@ -16,7 +18,9 @@ const PIECE: usize = 4096;
 const SETTLED_MS: u64 = 60 * 1000;
 
 /// The count so far.
-pub(super) struct Counted {
+pub(super) struct Counted(Mutex<SoFar>);
+
+struct SoFar {
     most: usize,
     /// All keys up to this one are counted.
     up_to: Vec<u8>,
@@ -26,27 +30,33 @@ pub(super) struct Counted {
 impl Counted {
     /// Nothing is counted yet.
     pub(super) const fn new() -> Self {
-        Self { most: KEPT_MAX, up_to: Vec::new(), count: 0 }
+        Self(Mutex::new(SoFar { most: KEPT_MAX, up_to: Vec::new(), count: 0 }))
     }
 
     /// Counts on; returns how many of the oldest are too many.
-    pub(super) fn surplus(&mut self, database: &Database, now: Timestamp) -> Result<usize> {
+    pub(super) fn surplus(&self, database: &Database, now: Timestamp) -> Result<usize> {
+        let mut so_far = self.lock();
         let settled = Timestamp::from_millis(now.millis().saturating_sub(SETTLED_MS));
-        let range = Range::all().after(&self.up_to).before(keys::ids_from(settled));
+        let range = Range::all().after(&so_far.up_to).before(keys::ids_from(settled));
         if !range.is_empty() {
             for entry in database.scan(Table::Audit, &range).take(PIECE) {
                 let (key, _) = entry?;
-                self.up_to = key.to_vec();
-                self.count += 1;
+                so_far.up_to = key.to_vec();
+                so_far.count += 1;
             }
         }
-        Ok(self.count.saturating_sub(self.most))
+        Ok(so_far.count.saturating_sub(so_far.most))
     }
 
     /// These were removed.
-    pub(super) fn forget(&mut self, removed: &[Vec<u8>]) {
-        let counted = removed.iter().filter(|key| **key <= self.up_to).count();
-        self.count = self.count.saturating_sub(counted);
+    pub(super) fn forget(&self, removed: &[Vec<u8>]) {
+        let mut so_far = self.lock();
+        let counted = removed.iter().filter(|key| **key <= so_far.up_to).count();
+        so_far.count = so_far.count.saturating_sub(counted);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, SoFar> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -66,7 +76,7 @@ mod tests {
         let (path, durability) = (directory.path().to_owned(), Durability::Flush);
         let settings = SledSettings { path, cache_bytes: 1 << 20, durability, min_free_bytes: 0 };
         let store = SledStore::open(&settings).unwrap();
-        store.counted.lock().unwrap().most = 5;
+        store.counted.lock().most = 5;
         store
     }
 

@@ -5,6 +5,7 @@ mod answer;
 mod call;
 mod laws;
 pub mod schema;
+mod watched;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
@@ -43,6 +44,7 @@ use tempfile::TempDir;
 pub use self::answer::{Answer, Pair};
 pub use self::call::Call;
 pub use self::laws::{DOCUMENT, EVERYTHING, document};
+pub use self::watched::Watched;
 
 /// Must be in no refusal: tests put it wherever something is refused.
 pub const CANARY: &str = "hunter2";
@@ -174,6 +176,8 @@ pub struct TestServer {
     pub auth: Arc<Auth>,
     /// The store below it.
     pub store: Arc<dyn Store>,
+    /// The same, as whoever watches it.
+    pub watched: Arc<Watched>,
     /// Moves when told to.
     pub clock: Arc<ManualClock>,
     /// Counts what it hashes.
@@ -195,7 +199,8 @@ impl TestServer {
         let mut settings = Settings::default();
         choose(&mut settings);
         let directory = tempfile::tempdir().unwrap();
-        let store: Arc<dyn Store> = Arc::new(open(&directory));
+        let watched = Arc::new(Watched::new(Arc::new(open(&directory))));
+        let store = Arc::clone(&watched) as Arc<dyn Store>;
         let clock = Arc::new(ManualClock::at(NOW));
         let tap = Tap { source: SeededRandom::new(settings.seed), is_dry: AtomicBool::default() };
         let tap = Arc::new(tap);
@@ -215,7 +220,7 @@ impl TestServer {
             hasher: hasher.clone(),
             throttle: throttle.map(Arc::new),
             passwords: PasswordPolicy::new(8, None),
-            tokens: prepared.tokens,
+            tokens: Arc::new(prepared.tokens).into(),
             policy: settings.policy,
         }));
         let application = http::application(http::Parts {
@@ -225,14 +230,17 @@ impl TestServer {
             random,
             public_url: PUBLIC_URL.to_owned(),
             https: true,
+            allowed_hosts: vec![],
             features: settings.features,
         });
-        let client = TestClient::new(application.boxed());
+        let client =
+            TestClient::new(application.boxed()).default_header("host", "login.example.com");
         let document = document(settings.features);
         Arc::new(Self {
             client,
             auth,
             store,
+            watched,
             clock,
             hasher,
             random: tap,
