@@ -52,6 +52,12 @@ impl Timestamp {
         Self(self.0.saturating_add(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)))
     }
 
+    /// The point `span` earlier, saturating.
+    #[must_use]
+    pub fn before(self, span: Duration) -> Self {
+        Self(self.0.saturating_sub(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)))
+    }
+
     /// How long ago `earlier` was, zero when it is not earlier.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
@@ -62,6 +68,15 @@ impl Timestamp {
     #[must_use]
     pub fn is_past(self, now: Self) -> bool {
         self <= now
+    }
+
+    /// Reads RFC 3339 in UTC (`2026-01-31T12:00:00Z`), or a day (`2026-01-31`), which is its first instant.
+    #[must_use]
+    pub fn from_rfc3339(text: &str) -> Option<Self> {
+        let midnight = format!("{text}T00:00:00Z");
+        let at = humantime::parse_rfc3339(text).or_else(|_| humantime::parse_rfc3339(&midnight));
+        let span = at.ok()?.duration_since(UNIX_EPOCH).ok()?;
+        u64::try_from(span.as_millis()).ok().map(Self)
     }
 
     /// RFC 3339 with milliseconds, UTC: `2026-01-31T12:00:00.000Z`. A later point reads as [`Self::LAST`].

@@ -1,20 +1,28 @@
 //! The log: one subscriber, to standard error, that neither blocks nor grows.
 //!
-//! The only place that knows `tracing_subscriber`; what is worth a line is decided where it happens.
+//! The only place that knows `tracing_subscriber`; what is worth a line is decided where it happens, what a line
+//! looks like in `line`, and how many there may be in `flood`.
+
+mod flood;
+mod line;
 
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::panic::{self, PanicHookInfo};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use tracing::Dispatch;
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use tracing::subscriber::NoSubscriber;
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use self::flood::Flood;
+use self::line::{JsonLine, text_fields};
 use crate::config::log::LogFormat;
 
 /// Lines waiting for a slow reader; further ones are dropped. The queue is allocated at the start,
@@ -31,9 +39,41 @@ const GATHERED_BYTES_MAX: usize = 64 * 1024;
 const BASE_FILTER: &str = "info,sled=warn,hyper=warn";
 
 /// Writes out what still waits when it is dropped; keep it until the end of the process.
-#[derive(Debug)]
 #[must_use]
-pub struct Guard(#[expect(dead_code, reason = "held for its drop")] WorkerGuard);
+pub struct Guard {
+    #[expect(dead_code, reason = "held for its drop")]
+    writer: WorkerGuard,
+    left_out: Arc<LeftOut>,
+}
+
+impl Guard {
+    /// What is left out of the log.
+    #[must_use]
+    pub fn left_out(&self) -> Arc<LeftOut> {
+        Arc::clone(&self.left_out)
+    }
+}
+
+/// The lines that are left out of the log: too many of one kind, or faster than somebody reads.
+pub struct LeftOut {
+    flood: Flood,
+    unwritten: ErrorCounter,
+    told: AtomicUsize,
+}
+
+impl LeftOut {
+    /// Tells how many lines were left out since the last time, if any were.
+    pub fn tell(&self) {
+        for (kind, lines) in self.flood.left_out() {
+            tracing::warn!(lines, kind, "too many lines of one kind were left out of the log");
+        }
+        let unwritten = self.unwritten.dropped_lines();
+        let lines = unwritten.saturating_sub(self.told.swap(unwritten, Ordering::Relaxed));
+        if lines > 0 {
+            tracing::warn!(lines, "lines were lost, since nobody read the log fast enough");
+        }
+    }
+}
 
 /// Why there is no log.
 #[derive(Debug, thiserror::Error)]
@@ -60,10 +100,12 @@ pub fn init(format: Option<LogFormat>, level: &str) -> Result<Guard, TelemetryEr
         .lossy(true)
         .buffered_lines_limit(WAITING_LINES_MAX)
         .finish(Gathering(BufWriter::with_capacity(GATHERED_BYTES_MAX, io::stderr())));
-    let dispatch = dispatch(format, level, terminal, writer)?;
+    let (flood, unwritten) = (Flood::new(), writer.error_counter());
+    let dispatch = dispatch(format, level, terminal, writer, flood.clone())?;
     dispatch.try_init().map_err(|_| TelemetryError::Twice)?;
     panic::set_hook(Box::new(log_panic));
-    Ok(Guard(guard))
+    let left_out = Arc::new(LeftOut { flood, unwritten, told: AtomicUsize::new(0) });
+    Ok(Guard { writer: guard, left_out })
 }
 
 /// Starts the log of a command that serves nothing: its warnings as text, each written at once.
@@ -71,7 +113,8 @@ pub fn init(format: Option<LogFormat>, level: &str) -> Result<Guard, TelemetryEr
 /// # Errors
 /// [`TelemetryError::Twice`] the second time.
 pub fn init_for_command() -> Result<(), TelemetryError> {
-    let dispatch = dispatch(LogFormat::Text, "warn", io::stderr().is_terminal(), io::stderr)?;
+    let terminal = io::stderr().is_terminal();
+    let dispatch = dispatch(LogFormat::Text, "warn", terminal, io::stderr, Flood::new())?;
     dispatch.try_init().map_err(|_| TelemetryError::Twice)?;
     panic::set_hook(Box::new(log_panic));
     Ok(())
@@ -104,6 +147,10 @@ impl<W: Write> Write for Gathering<W> {
     }
 }
 
+/// Beside one that is captured there is always another log: with a single one, the library asks whichever thread
+/// first comes to a line whether that line is wanted, and a thread without a log says no for all.
+static SILENT: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::default()));
+
 /// What was logged, for tests that look for what must not be there.
 #[derive(Clone, Debug, Default)]
 pub struct Captured(Arc<Mutex<Vec<u8>>>);
@@ -115,9 +162,10 @@ impl Captured {
     /// # Errors
     /// As [`check_level`].
     pub fn start(format: LogFormat, level: &str) -> Result<(Self, Dispatch), TelemetryError> {
+        LazyLock::force(&SILENT);
         let captured = Self::default();
         let writer = captured.clone();
-        let dispatch = dispatch(format, level, false, move || writer.clone())?;
+        let dispatch = dispatch(format, level, false, move || writer.clone(), Flood::new())?;
         Ok((captured, dispatch))
     }
 
@@ -152,6 +200,7 @@ fn dispatch<W>(
     level: &str,
     terminal: bool,
     writer: W,
+    flood: Flood,
 ) -> Result<Dispatch, TelemetryError>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
@@ -159,17 +208,13 @@ where
     let filter = filter(level)?;
     let builder = tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE).with_writer(writer);
     Ok(match format {
-        LogFormat::Json => builder
-            .json()
-            .flatten_event(true)
-            .with_current_span(true)
-            .with_span_list(false)
-            .finish()
-            .with(filter)
-            .into(),
-        // Unasked, the library colours unless NO_COLOR is set; only a terminal is to see that.
-        LogFormat::Text if terminal => builder.finish().with(filter).into(),
-        LogFormat::Text => builder.with_ansi(false).finish().with(filter).into(),
+        LogFormat::Json => builder.event_format(JsonLine).finish().with(filter).with(flood).into(),
+        LogFormat::Text => {
+            let builder = builder.fmt_fields(text_fields());
+            // Unasked, the library colours unless NO_COLOR is set; only a terminal is to see that.
+            let builder = if terminal { builder } else { builder.with_ansi(false) };
+            builder.finish().with(filter).with(flood).into()
+        }
     })
 }
 
@@ -258,15 +303,5 @@ mod tests {
         assert_eq!(line["level"], "ERROR");
         assert!(line["location"].as_str().unwrap().contains("telemetry.rs:"), "{text}");
         assert!(line["thread"].is_string() && !text.contains("hunter2"), "{text}");
-    }
-
-    #[test]
-    fn a_line_break_in_a_value_does_not_make_a_second_line() {
-        let (captured, dispatch) = Captured::start(LogFormat::Json, "info").unwrap();
-        tracing::dispatcher::with_default(&dispatch, || {
-            tracing::info!(name = "a\nb\u{1b}[31m", "once");
-        });
-        assert_eq!(captured.text().lines().count(), 1);
-        assert!(!captured.text().contains('\u{1b}'));
     }
 }

@@ -50,7 +50,7 @@ const OWNERS: [(&str, &str); 13] = [
     ("unicode_security::", "src/auth/model/"),
     ("figment::", "src/config/"),
     ("clap::", "src/cli/"),
-    ("tracing_subscriber::", "src/telemetry.rs"),
+    ("tracing_subscriber::", "src/telemetry"),
     ("getrandom::", "src/random.rs"),
 ];
 

@@ -4,6 +4,7 @@
 //! server down the same [`perform`] runs on the opened store. Who is calling is checked before, and shown
 //! by an [`Operator`]. Knows no HTTP and no engine.
 
+pub mod audit;
 pub mod client;
 pub mod protocol;
 pub mod server;
@@ -56,6 +57,7 @@ pub async fn perform(
             let user = auth.unlock_user(operator, &name).await.map_err(refusal)?;
             Reply::Account(Account::of(&user))
         }
+        Request::Audit(request) => audit::read(auth, operator, request).await?,
         Request::KeysList => keys(&auth.keys(operator)),
         Request::KeysRotate { drop_old } => {
             let old = if drop_old { OldKeys::Drop } else { OldKeys::Retire };

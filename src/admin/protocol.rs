@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use zeroize::ZeroizeOnDrop;
 
+use super::audit::{AuditEntry, AuditRequest};
 use crate::auth::export::DumpText;
 use crate::auth::model::key::KeyState;
 use crate::auth::model::user::User;
@@ -37,6 +38,8 @@ pub enum Request {
         /// The user's name.
         name: String,
     },
+    /// Reads security events, a page at a time.
+    Audit(AuditRequest),
     /// Lists the signing keys in use.
     KeysList,
     /// Makes new signing keys.
@@ -98,6 +101,13 @@ pub enum Reply {
     Accounts {
         /// The users, by name.
         accounts: Vec<Account>,
+        /// Where the next page starts.
+        next: Option<String>,
+    },
+    /// A page of security events.
+    Audit {
+        /// The events, oldest first.
+        events: Vec<AuditEntry>,
         /// Where the next page starts.
         next: Option<String>,
     },

@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 
 use super::settings;
 use crate::auth::model::audit::{Actor, AuditEvent, Event};
-use crate::auth::{Auth, Parts};
+use crate::auth::{Auth, Parts, audit};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::password::pool::Hasher;
@@ -136,7 +136,8 @@ async fn ready_tokens(
     if let Some(keys) = prepared.store {
         let at = clock.now();
         let made = AuditEvent::of_nobody(Event::KeysChanged, Actor::Server, at, random)?;
-        store.replace_signing_keys(stored.version, keys, vec![made]).await?;
+        store.replace_signing_keys(stored.version, keys, vec![made.clone()]).await?;
+        audit::tell(&made);
     }
     Ok(prepared.tokens)
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::audit::{Incident, tell_refused, told};
 use super::authenticate::Identity;
 use super::credential::{CredentialError, Subject};
 use super::model::audit::{Actor, AuditEvent, Event};
@@ -124,7 +125,8 @@ impl Auth {
         let (expect, sessions) = (Expect::default(), SessionsAfter::Keep);
         let update = UserUpdate { change, expect, sessions };
         let audit = vec![self.own_event(Event::UserUpdated, caller, origin)?];
-        Ok(self.store().update_user(caller.user().id, update, audit).await?)
+        let step = async |audit| self.store().update_user(caller.user().id, update, audit).await;
+        Ok(told(audit, step).await?)
     }
 
     /// Changes the caller's password; every other session of the caller ends in the same step.
@@ -148,7 +150,8 @@ impl Auth {
             sessions: SessionsAfter::EndAllBut(caller.session().id),
         };
         let audit = vec![self.own_event(Event::PasswordChanged, caller, origin)?];
-        self.store().update_user(caller.user().id, update, audit).await?;
+        let step = async |audit| self.store().update_user(caller.user().id, update, audit).await;
+        told(audit, step).await?;
         Ok(())
     }
 
@@ -166,7 +169,8 @@ impl Auth {
         caller.require(known::ME)?;
         self.confirm(caller, password, origin).await?;
         let audit = vec![self.own_event(Event::UserDeleted, caller, origin)?];
-        Ok(self.store().delete_user(caller.user().id, verified(caller), audit).await?)
+        let (user, expect) = (caller.user().id, verified(caller));
+        Ok(told(audit, async |audit| self.store().delete_user(user, expect, audit).await).await?)
     }
 
     /// Demands the caller's password, by the same verifier as login.
@@ -176,8 +180,13 @@ impl Auth {
         password: Password,
         origin: &Origin,
     ) -> Result<(), AccountError> {
-        let subject = Subject::User(caller.user());
-        match self.prove(subject, Arc::new(password), origin).await {
+        let (subject, user) = (Subject::User(caller.user()), caller.user().id);
+        let proved = self.prove(subject, Arc::new(password), origin).await;
+        if let Err(error) = &proved {
+            let who = (Actor::User(user), Some(user));
+            tell_refused(error, Incident::PasswordWrong, who, origin);
+        }
+        match proved {
             Ok(_) => Ok(()),
             Err(CredentialError::Wrong) => Err(AccountError::InvalidPassword),
             Err(CredentialError::Later(later)) => Err(later.into()),

@@ -8,6 +8,7 @@ use super::model::session::Session;
 use super::model::user::User;
 use super::{Auth, Fault, Forbidden, faults};
 use crate::store::StoreError;
+use crate::token::InvalidToken;
 use crate::token::claims::AccessClaims;
 
 /// How stale `last_used_at` may get before a request moves it.
@@ -24,12 +25,26 @@ pub struct Identity {
     role_scopes: Arc<RoleScopes>,
 }
 
+/// Why a token is dead. For the log: whoever presented it learns only that it is (ER-05).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DeadToken {
+    /// It is not sound in itself.
+    #[error(transparent)]
+    Unsound(#[from] InvalidToken),
+    /// Its session has ended, or has another pair by now.
+    #[error("no live session")]
+    NoSession,
+    /// A refresh token that was exchanged before.
+    #[error("used up refresh token")]
+    UsedUp,
+}
+
 /// Why a bearer token opened nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthenticateError {
     /// Not a token of this server, expired, or of a session that has ended: the client need not know which.
     #[error("the access token is not valid")]
-    Invalid,
+    Invalid(#[from] DeadToken),
     /// The check could not be made.
     #[error(transparent)]
     Fault(#[from] Fault),
@@ -95,16 +110,10 @@ impl Auth {
     /// [`AuthenticateError::Invalid`] for anything but a live token of a live session.
     pub async fn authenticate(&self, token: &str) -> Result<Identity, AuthenticateError> {
         let now = self.now();
-        let claims = self.tokens().verify_access(token, now).map_err(|reason| {
-            tracing::debug!(%reason, "access token refused");
-            AuthenticateError::Invalid
-        })?;
+        let claims = self.tokens().verify_access(token, now).map_err(DeadToken::from)?;
         let (user_id, session_id) = (claims.user, claims.session);
         let found = self.store().session_for(user_id, session_id, claims.nonce, now).await?;
-        let Some((session, user)) = found else {
-            tracing::debug!(reason = "no live session", "access token refused");
-            return Err(AuthenticateError::Invalid);
-        };
+        let (session, user) = found.ok_or(DeadToken::NoSession)?;
         if now.since(session.last_used_at) >= TOUCH_AFTER {
             self.store().touch_session(user_id, session_id, now);
         }

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::audit::tell;
 use super::model::attempts::{Account, Attempt, Outcome, Permit};
 use super::model::audit::{Actor, AuditEvent, Event};
 use super::model::user::User;
@@ -82,10 +83,10 @@ impl Auth {
             throttle.failed(place.attempt.source);
         }
         let on_lock = self.locked_event(subject, origin)?;
-        if place.settle(outcome, self.now(), on_lock).await?
-            && let Subject::User(user) = subject
+        if place.settle(outcome, self.now(), on_lock.clone()).await?
+            && let Some(locked) = on_lock
         {
-            tracing::warn!(event = "account_locked", user = %user.id, "too many wrong passwords");
+            tell(&locked);
         }
         proof(verdict?)
     }

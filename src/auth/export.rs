@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::audit::told;
 use super::model::audit::{AuditEvent, Event};
 use super::policy::{Acting, Operator};
 use super::{Auth, Fault};
@@ -74,7 +75,7 @@ impl Auth {
         let at = self.now();
         let actor = Acting::Operator(operator).actor();
         let noted = AuditEvent::of_nobody(Event::DataExported, actor, at, self.random())?;
-        let export = self.store().export(vec![noted]).await?;
+        let export = told(vec![noted], async |audit| self.store().export(audit).await).await?;
         let mut text = String::new();
         let writer = Some(Writer::begin(at, &mut text)?);
         Ok(Dump { export, changes: Vec::new().into_iter(), writer, text, end: None })

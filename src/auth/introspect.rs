@@ -34,7 +34,9 @@ impl Auth {
         caller.require(known::INTROSPECT)?;
         match self.authenticate(token).await {
             Ok(holder) => Ok(Some(holder)),
-            Err(AuthenticateError::Invalid) => {
+            Err(AuthenticateError::Invalid(reason)) => {
+                let request_id = origin.request_id.as_deref();
+                tracing::info!(request_id, %reason, "a dead token was asked about");
                 self.count_foreign(token, origin)?;
                 Ok(None)
             }

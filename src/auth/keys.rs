@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::audit::told;
 use super::model::audit::{AuditEvent, Event};
 use super::model::key::KeyState;
 use super::policy::{Acting, Operator};
@@ -75,7 +76,8 @@ impl Auth {
         let (tokens, keys) = made.await.map_err(|_| KeyError::Generate)??;
         let actor = Acting::Operator(operator).actor();
         let noted = AuditEvent::of_nobody(Event::KeysChanged, actor, now, self.random())?;
-        self.store().replace_signing_keys(version, keys, vec![noted]).await?;
+        let step = async |audit| self.store().replace_signing_keys(version, keys, audit).await;
+        told(vec![noted], step).await?;
         self.parts.tokens.store(Arc::new(tokens));
         Ok(self.keys(operator))
     }

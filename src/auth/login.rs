@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use super::audit::{Incident, tell_refused};
 use super::credential::{CredentialError, Proof, Subject};
+use super::model::audit::Actor;
 use super::model::scope::{InvalidScope, Scopes};
 use super::model::user::{Expect, PasswordHash, SessionsAfter, User, UserChange, UserUpdate};
 use super::pair::TokenPair;
@@ -72,6 +74,7 @@ impl Auth {
         let mut user = self.verified(&username, password, origin).await?;
         for _ in 0..ATTEMPTS {
             if user.disabled {
+                Incident::LoginFailed.tell((Actor::Anonymous, Some(user.id)), origin);
                 return Err(LoginError::Inactive);
             }
             let scope = self.grant(&user, asked.as_ref());
@@ -98,8 +101,10 @@ impl Auth {
         let subject = user.as_ref().map_or(Subject::Stranger(&name), Subject::User);
         let password = Arc::new(password);
         let proved = self.prove(subject, Arc::clone(&password), origin).await;
-        if let Err(CredentialError::Wrong | CredentialError::Later(_)) = &proved {
-            tracing::info!(event = "login_failed", "login refused");
+        if let Err(error) = &proved {
+            // People type passwords where the name belongs: only who is known is named (LG-05).
+            let who = (Actor::Anonymous, user.as_ref().map(|user| user.id));
+            tell_refused(error, Incident::LoginFailed, who, origin);
         }
         let proof = proved?;
         match (user, proof) {

@@ -1,5 +1,6 @@
 //! Logout and revocation: a session ends, and both its tokens with it, from the moment of the answer.
 
+use super::audit::{Incident, tell};
 use super::authenticate::Identity;
 use super::model::audit::{Actor, Event};
 use super::model::id::{Nonce, SessionId, UserId};
@@ -52,7 +53,9 @@ impl Auth {
     pub(super) fn count_foreign(&self, token: &str, origin: &Origin) -> Result<(), Later> {
         match &self.parts.throttle {
             Some(throttle) if !self.tokens().has_made(token, self.now()) => {
-                throttle.foreign_token(origin.source())
+                throttle.foreign_token(origin.source()).inspect_err(|_| {
+                    Incident::Throttled.tell((Actor::Anonymous, None), origin);
+                })
             }
             _ => Ok(()),
         }
@@ -68,6 +71,11 @@ impl Auth {
         origin: &Origin,
     ) -> Result<bool, Fault> {
         let ended = self.event(Event::SessionEnded, actor, (user, Some(session)), origin)?;
-        Ok(self.store().end_session(user, session, accepting, self.now(), vec![ended]).await?)
+        let audit = vec![ended.clone()];
+        let lived = self.store().end_session(user, session, accepting, self.now(), audit).await?;
+        if lived {
+            tell(&ended);
+        }
+        Ok(lived)
     }
 }

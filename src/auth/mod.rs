@@ -5,6 +5,7 @@
 //! that step is on disk.
 
 pub mod account;
+pub mod audit;
 pub mod authenticate;
 mod credential;
 pub mod export;

@@ -1,5 +1,6 @@
 //! Sessions made and token pairs signed: what login, signup and refresh share.
 
+use super::audit::tell;
 use super::model::audit::{Actor, Event};
 use super::model::id::{Nonce, SessionId};
 use super::model::scope::Scopes;
@@ -68,7 +69,9 @@ impl Auth {
             opened: event(Event::SessionOpened, Some(id))?,
             on_eviction: event(Event::SessionEvicted, None)?,
         };
+        let opened = open.opened.clone();
         self.store().open_session(open).await?;
+        tell(&opened);
         Ok(pair)
     }
 

@@ -1,5 +1,7 @@
 //! Refresh: a refresh token becomes the next token pair, exactly once.
 
+use super::audit::{Incident, tell};
+use super::authenticate::DeadToken;
 use super::model::audit::{Actor, Event};
 use super::model::scope::{InvalidScope, Scopes};
 use super::model::session::Rotation;
@@ -13,7 +15,7 @@ use crate::store::{Rotate, StoreError};
 pub enum RefreshError {
     /// The token is dead, foreign or used up: the client need not know which.
     #[error("the refresh token is not valid")]
-    InvalidGrant,
+    InvalidGrant(#[from] DeadToken),
     /// The scope is malformed, or wider than the login was granted.
     #[error("the scope is not valid")]
     InvalidScope,
@@ -44,12 +46,9 @@ impl Auth {
     ) -> Result<TokenPair, RefreshError> {
         let now = self.now();
         let asked = scope.map(Scopes::parse).transpose()?;
-        let claims = self.tokens().verify_refresh(token, now).map_err(|reason| {
-            tracing::debug!(%reason, "refresh token refused");
-            RefreshError::InvalidGrant
-        })?;
+        let claims = self.tokens().verify_refresh(token, now).map_err(DeadToken::from)?;
         let found = self.store().session(claims.user, claims.session, now).await?;
-        let (session, user) = found.ok_or(RefreshError::InvalidGrant)?;
+        let (session, user) = found.ok_or(DeadToken::NoSession)?;
         // A replay is answered with the pair that exists, so only a first exchange can ask too much.
         let is_current = session.current.refresh == claims.nonce;
         if is_current && asked.as_ref().is_some_and(|asked| !session.scope.covers(asked)) {
@@ -66,15 +65,18 @@ impl Auth {
             now,
             on_reuse: self.event(Event::RefreshReused, Actor::Anonymous, subject, origin)?,
         };
+        let reused = rotate.on_reuse.clone();
         match self.store().rotate(rotate).await {
             Ok(Rotation::Rotated(session) | Rotation::Replayed(session)) => {
-                Ok(self.sign(&user, &session, now)?)
+                let pair = self.sign(&user, &session, now)?;
+                Incident::SessionRefreshed.tell((Actor::User(user.id), Some(user.id)), origin);
+                Ok(pair)
             }
             Ok(Rotation::Reused) => {
-                tracing::warn!(event = "refresh_reused", user = %user.id, "session ended");
-                Err(RefreshError::InvalidGrant)
+                tell(&reused);
+                Err(DeadToken::UsedUp.into())
             }
-            Err(StoreError::NotFound) => Err(RefreshError::InvalidGrant),
+            Err(StoreError::NotFound) => Err(DeadToken::NoSession.into()),
             Err(other) => Err(other.into()),
         }
     }

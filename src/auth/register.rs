@@ -1,5 +1,6 @@
 //! Registration: a stranger becomes a user.
 
+use super::audit::{Incident, told};
 use super::model::audit::{Actor, Event};
 use super::model::id::UserId;
 use super::model::user::{FullNameError, User, parse_full_name};
@@ -85,11 +86,15 @@ impl Auth {
             return Err(RegisterError::Reserved);
         }
         if let Some(throttle) = &self.parts.throttle {
-            throttle.registration(origin.source())?;
+            throttle.registration(origin.source()).inspect_err(|_| {
+                Incident::Throttled.tell((Actor::Anonymous, None), origin);
+            })?;
         }
         let user = self.make_user(checked).await?;
         let created = self.event(Event::UserCreated, Actor::Anonymous, (user.id, None), origin)?;
-        match self.store().create_user(user.clone(), None, vec![created]).await {
+        let made = user.clone();
+        let step = async |audit| self.store().create_user(made, None, audit).await;
+        match told(vec![created], step).await {
             Ok(()) => Ok(user),
             Err(StoreError::Conflict) => Err(RegisterError::Taken),
             Err(other) => Err(other.into()),

@@ -1,5 +1,6 @@
 //! One's own sessions: seeing them and ending them.
 
+use super::audit::told;
 use super::authenticate::Identity;
 use super::model::audit::{Actor, Event};
 use super::model::id::SessionId;
@@ -84,7 +85,8 @@ impl Auth {
         let update = UserUpdate { change, expect, sessions };
         let ended =
             self.event(Event::SessionsEnded, Actor::User(user), (user, Some(session)), origin)?;
-        match self.store().update_user(user, update, vec![ended]).await {
+        let step = async |audit| self.store().update_user(user, update, audit).await;
+        match told(vec![ended], step).await {
             Ok(_) => Ok(()),
             Err(StoreError::Conflict | StoreError::NotFound) => Err(SessionsError::Gone),
             Err(other) => Err(other.into()),

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::account::{ProfileChange, ProfileError};
+use super::audit::told;
 use super::model::audit::{Actor, AuditEvent, Event};
 use super::model::id::UserId;
 use super::model::scope::known;
@@ -169,7 +170,9 @@ impl Auth {
         user.disabled = new_user.disabled;
         user.roles = roles;
         let created = self.event(Event::UserCreated, acting.actor(), (user.id, None), origin)?;
-        match self.store().create_user(user.clone(), standing(acting), vec![created]).await {
+        let (made, by) = (user.clone(), standing(acting));
+        let step = async |audit| self.store().create_user(made, by, audit).await;
+        match told(vec![created], step).await {
             Ok(()) => Ok(user),
             Err(StoreError::Conflict) => Err(self.taken_or_conflict(&user.username).await?),
             Err(other) => Err(other.into()),
@@ -201,7 +204,7 @@ impl Auth {
             UserChange { disabled: edit.disabled, roles: edit.roles, password_hash, ..profile };
         let sessions = if ends_all { SessionsAfter::EndAll } else { SessionsAfter::Keep };
         let update = UserUpdate { change, expect: judged(acting, &target), sessions };
-        Ok(self.store().update_user(id, update, audit).await?)
+        Ok(told(audit, async |audit| self.store().update_user(id, update, audit).await).await?)
     }
 
     /// Deletes a user.
@@ -219,7 +222,9 @@ impl Auth {
         let target = self.store().user(id).await?.ok_or(UsersError::NotFound)?;
         acting.may_govern(&target, &self.parts.policy.role_scopes)?;
         let deleted = self.event(Event::UserDeleted, acting.actor(), (id, None), origin)?;
-        Ok(self.store().delete_user(id, judged(acting, &target), vec![deleted]).await?)
+        let expect = judged(acting, &target);
+        let step = async |audit| self.store().delete_user(id, expect, audit).await;
+        Ok(told(vec![deleted], step).await?)
     }
 
     /// Lifts the lock and every wait that wrong passwords have brought upon the user of this name.
@@ -231,7 +236,8 @@ impl Auth {
         let origin = Origin::default();
         let unlocked =
             self.event(Event::AccountUnlocked, Actor::Operator, (user.id, None), &origin)?;
-        self.store().throttle_unlock(user.id, vec![unlocked]).await?;
+        let step = async |audit| self.store().throttle_unlock(user.id, audit).await;
+        told(vec![unlocked], step).await?;
         Ok(user)
     }
 
@@ -268,7 +274,8 @@ impl Auth {
             sessions: SessionsAfter::EndAll,
         };
         let ended = self.event(Event::SessionsEnded, acting.actor(), (id, None), origin)?;
-        self.store().update_user(id, update, vec![ended]).await?;
+        let step = async |audit| self.store().update_user(id, update, audit).await;
+        told(vec![ended], step).await?;
         Ok(())
     }
 

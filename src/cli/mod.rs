@@ -2,6 +2,7 @@
 //!
 //! Exit status: 0 done, 1 refused or failed with one line on standard error, 2 wrong usage (clap's own).
 
+pub mod audit;
 pub mod check;
 pub mod compact;
 pub mod config_check;
@@ -71,6 +72,11 @@ enum Command {
     /// Add, list and show users, with the server running or not
     #[command(subcommand)]
     Users(users::UsersCommand),
+    /// Show security events, with the server running or not
+    ///
+    /// Whatever changed users, sessions or keys, oldest first, for 90 days. What was refused, and refreshes, are
+    /// in the log alone.
+    Audit(audit::AuditArgs),
     /// List the signing keys or make new ones, with the server running or not
     #[command(subcommand)]
     Keys(keys::KeysCommand),
@@ -118,6 +124,7 @@ fn carry_out(common: &Common, command: Command) -> anyhow::Result<()> {
     match command {
         Command::Serve(args) => serve::run(common, &args),
         Command::Users(command) => users::run(common, command),
+        Command::Audit(args) => audit::run(common, &args),
         Command::Keys(command) => keys::run(common, &command),
         Command::Export(args) => export::run(common, &args),
         Command::Import(args) => import::run(common, &args),

@@ -27,6 +27,14 @@ pub fn json(value: &impl Serialize) -> Result<(), OutputError> {
     line(&serde_json::to_string_pretty(value).map_err(io::Error::from)?)
 }
 
+/// Prints a value as one line of JSON.
+///
+/// # Errors
+/// When standard output is closed.
+pub fn json_line(value: &impl Serialize) -> Result<(), OutputError> {
+    line(&serde_json::to_string(value).map_err(io::Error::from)?)
+}
+
 /// Prints rows as a table with aligned columns.
 ///
 /// # Errors

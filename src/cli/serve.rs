@@ -2,6 +2,8 @@
 
 use std::future::Future;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use tokio::runtime;
@@ -10,8 +12,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{Common, ServeArgs, load_config, output};
 use crate::app::App;
 use crate::app::domain::ClockRule;
+use crate::auth::Origin;
+use crate::auth::audit::Incident;
+use crate::auth::model::audit::Actor;
 use crate::config::Config;
-use crate::telemetry;
+use crate::telemetry::{self, LeftOut};
+
+/// How often it is told what is left out of the log.
+const TELL_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Serves until SIGTERM or SIGINT.
 ///
@@ -25,15 +33,35 @@ pub fn run(common: &Common, args: &ServeArgs) -> anyhow::Result<()> {
     }
     let clock = if args.accept_clock { ClockRule::Accept } else { ClockRule::Check };
     let runtime = runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.spawn(keep_telling(logging.left_out()));
     let served = runtime.block_on(async {
         let shutdown = stop_signal()?;
         let app = App::start(&config, clock).await?;
         announce(common, &config, &app);
+        // Not before: whoever is refused a start reads one line.
+        tell(Incident::ConfigLoaded);
+        tell(Incident::ServerStarted);
         app.run_until(shutdown).await
     });
-    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    if served.is_ok() {
+        tell(Incident::ServerStopped);
+    }
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    logging.left_out().tell();
     drop(logging);
     served
+}
+
+/// Tells every few seconds what is left out of the log.
+async fn keep_telling(left_out: Arc<LeftOut>) {
+    loop {
+        tokio::time::sleep(TELL_INTERVAL).await;
+        left_out.tell();
+    }
+}
+
+fn tell(incident: Incident) {
+    incident.tell((Actor::Server, None), &Origin::default());
 }
 
 /// Says where everything is, in a few lines a person reads at the first start.

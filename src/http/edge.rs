@@ -85,6 +85,7 @@ impl<E: Endpoint> Endpoint for Edge<E> {
         };
         self.add_headers(response.headers_mut(), asked.exchange.id());
         self.log(&asked, &response, problem.as_ref());
+        asked.exchange.tell_of_denial(response.status());
         Ok(response)
     }
 }
@@ -165,6 +166,7 @@ impl<E> Edge<E> {
                 "{method} {route} {status}"
             );
         } else {
+            let reason = problem.and_then(std::error::Error::source).map(tracing::field::display);
             tracing::info!(
                 request_id,
                 method,
@@ -173,6 +175,7 @@ impl<E> Edge<E> {
                 duration_ms,
                 caller,
                 code,
+                reason,
                 "{method} {route} {status}"
             );
         }

@@ -63,7 +63,7 @@ impl From<Later> for Problem {
 impl From<AuthenticateError> for Problem {
     fn from(error: AuthenticateError) -> Self {
         match error {
-            AuthenticateError::Invalid => Code::InvalidToken.into(),
+            AuthenticateError::Invalid(reason) => Self::from(Code::InvalidToken).because(reason),
             AuthenticateError::Fault(fault) => fault.into(),
         }
     }
@@ -84,8 +84,8 @@ impl From<LoginError> for Problem {
 impl From<RefreshError> for Problem {
     fn from(error: RefreshError) -> Self {
         match error {
-            RefreshError::InvalidGrant => {
-                Self::new(Code::InvalidGrant, "The refresh token is not valid")
+            RefreshError::InvalidGrant(reason) => {
+                Self::new(Code::InvalidGrant, "The refresh token is not valid").because(reason)
             }
             RefreshError::InvalidScope => Code::InvalidScope.into(),
             RefreshError::Fault(fault) => fault.into(),

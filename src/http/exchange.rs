@@ -2,13 +2,18 @@
 //!
 //! Written by the edge and the bearer check, read by the log line.
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use poem::http::StatusCode;
 use poem::{FromRequest, Request, RequestBody, Result};
 use ulid::Ulid;
 
 use super::problem::Problem;
+use crate::auth::Origin;
+use crate::auth::audit::Incident;
+use crate::auth::model::audit::Actor;
 use crate::auth::model::id::UserId;
 use crate::clock::Timestamp;
 use crate::random::{self, Random};
@@ -71,7 +76,7 @@ pub struct Exchange(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     id: RequestId,
-    caller: OnceLock<UserId>,
+    caller: OnceLock<(UserId, Option<IpAddr>)>,
 }
 
 impl Exchange {
@@ -93,15 +98,26 @@ impl Exchange {
         self.0.id
     }
 
-    /// Notes for the log who is calling; the first note stands.
-    pub fn note_caller(&self, caller: UserId) {
-        self.0.caller.get_or_init(|| caller);
+    /// Notes for the log who is calling, and from where; the first note stands.
+    pub fn note_caller(&self, caller: UserId, ip: Option<IpAddr>) {
+        self.0.caller.get_or_init(|| (caller, ip));
     }
 
     /// Who is calling, once known.
     #[must_use]
     pub fn caller(&self) -> Option<UserId> {
-        self.0.caller.get().copied()
+        self.0.caller.get().map(|(caller, _)| *caller)
+    }
+
+    /// Tells of an answer that denies the caller something.
+    pub fn tell_of_denial(&self, status: StatusCode) {
+        if status == StatusCode::FORBIDDEN
+            && let Some((caller, ip)) = self.0.caller.get()
+        {
+            let request_id = Some(self.0.id.to_string());
+            let origin = Origin { ip: *ip, user_agent: None, request_id };
+            Incident::AccessDenied.tell((Actor::User(*caller), None), &origin);
+        }
     }
 }
 

@@ -23,7 +23,7 @@ impl<'a> FromRequest<'a> for Origin {
 }
 
 /// The address that sessions and audit events note and limits count by: the peer's, which no header can change.
-fn client(request: &Request) -> Option<IpAddr> {
+pub(super) fn client(request: &Request) -> Option<IpAddr> {
     match &request.remote_addr().0 {
         Addr::SocketAddr(address) => Some(address.ip().to_canonical()),
         _ => None,

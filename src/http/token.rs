@@ -218,7 +218,7 @@ impl TokenApi {
     ) -> Result<PairAnswer, Fail<(Unauthorized, Unavailable)>> {
         let pair = auth.refresh(&token.0, None, &origin.0).await;
         let pair = pair.map_err(|error| match error {
-            RefreshError::InvalidGrant => {
+            RefreshError::InvalidGrant(_) => {
                 Problem::from(error).with_status(StatusCode::UNAUTHORIZED)
             }
             RefreshError::InvalidScope | RefreshError::Fault(_) => error.into(),

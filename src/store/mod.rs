@@ -269,8 +269,9 @@ pub trait Store: Send + Sync {
     fn touch_session(&self, user: UserId, session: SessionId, now: Timestamp);
 
     /// Removes what is dead at `now`: expired sessions, what deleted users left, audit events past their
-    /// retention. Returns how many records it has dealt with, removed or not: `limit` at most, and fewer only
-    /// if none is left. Safe from several instances at once.
+    /// retention, and the oldest of them beyond a million, which are counted over several calls. Returns how
+    /// many records it has dealt with, removed or not: `limit` at most, and fewer only if none is left that it
+    /// knows of. Safe from several instances at once.
     async fn sweep(&self, now: Timestamp, limit: usize) -> Result<usize>;
 
     /// Inserts a post; the same id again is `Ok`.

@@ -16,8 +16,11 @@ mod found;
 mod table;
 
 mod access;
+mod audit;
+mod canaries;
 mod committed;
 mod errors;
+mod flood;
 mod http;
 mod jwt;
 mod keys;

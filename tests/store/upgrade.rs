@@ -163,9 +163,9 @@ async fn the_live_tokens_of_an_older_release_live_and_the_dead_ones_stay_dead() 
         let origin = Origin::default();
         for pair in all(&answers, "dead") {
             let opened = auth.authenticate(text(pair, "access_token")).await;
-            assert!(matches!(opened, Err(AuthenticateError::Invalid)));
+            assert!(matches!(opened, Err(AuthenticateError::Invalid(_))));
             let refreshed = auth.refresh(text(pair, "refresh_token"), None, &origin).await;
-            assert!(matches!(refreshed, Err(RefreshError::InvalidGrant)));
+            assert!(matches!(refreshed, Err(RefreshError::InvalidGrant(_))));
         }
         // Replaced a few seconds before: still within the grace.
         let replaced = &answers["replaced"];

@@ -71,6 +71,29 @@ impl Event {
             Self::AccountUnlocked => "account_unlocked",
         }
     }
+
+    /// Whether somebody got what they wanted, `success`, or was kept from it, `failure`.
+    #[must_use]
+    pub const fn outcome(self) -> &'static str {
+        match self {
+            Self::RefreshReused | Self::AccountLocked => "failure",
+            Self::UserCreated
+            | Self::UserUpdated
+            | Self::RolesChanged
+            | Self::UserDisabled
+            | Self::UserEnabled
+            | Self::UserDeleted
+            | Self::PasswordChanged
+            | Self::SessionOpened
+            | Self::SessionEnded
+            | Self::SessionsEnded
+            | Self::KeysChanged
+            | Self::SessionEvicted
+            | Self::DataExported
+            | Self::DataImported
+            | Self::AccountUnlocked => "success",
+        }
+    }
 }
 
 /// Who did it.

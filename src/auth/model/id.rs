@@ -91,6 +91,15 @@ ids! {
     EventId,
 }
 
+impl EventId {
+    /// The last id that no event at `time` or later has.
+    #[must_use]
+    pub fn before(time: Timestamp) -> Self {
+        let first = Ulid::from_parts(time.millis(), 0);
+        Self(u128::from(first).saturating_sub(1).to_be_bytes())
+    }
+}
+
 /// The random half of a `jti`: 128 bits, worth nothing without the signing key.
 #[derive(Clone, Copy, Eq, Serialize, Deserialize)]
 pub struct Nonce([u8; 16]);

@@ -2,9 +2,6 @@
 //!
 //! Has the client that other modules test their operations with, too.
 
-use std::io::Write;
-use std::sync::Mutex;
-
 use poem::EndpointExt;
 use poem::endpoint::BoxEndpoint;
 use poem::test::{TestClient, TestResponse};
@@ -16,12 +13,14 @@ use serde_json::Value;
 use super::*;
 use crate::auth::model::id::UserId;
 use crate::clock::{ManualClock, Timestamp};
+use crate::config::log::LogFormat;
 use crate::http::admit::{HEADER_BYTES_MAX, HEADERS_MAX};
 use crate::http::document;
 use crate::http::fail::{Conflict, Fail};
 use crate::http::routes::Slashed;
 use crate::http::site::{Settings, Site, site};
 use crate::random::SeededRandom;
+use crate::telemetry::Captured;
 
 /// `api` behind everything that stands before it in the server, but for the gate.
 pub(in crate::http) fn behind<T: OpenApi + 'static>(
@@ -85,7 +84,7 @@ impl Api {
 
     #[oai(path = "/things/", method = "post")]
     async fn add(&self, exchange: &Exchange) -> PlainText<String> {
-        exchange.note_caller(UserId::from_bytes([0; 16]));
+        exchange.note_caller(UserId::from_bytes([0; 16]), None);
         PlainText(exchange.id().to_string())
     }
 
@@ -237,31 +236,12 @@ async fn a_panic_is_a_constant_500_and_the_next_request_is_served() {
     client.get("/things/2").send().await.assert_status_is_ok();
 }
 
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 async fn logged(path: &str, method: Method) -> Value {
-    let lines = Lines::default();
-    let writer = lines.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .json()
-        .flatten_event(true)
-        .with_writer(move || writer.clone())
-        .finish();
-    let guard = tracing::subscriber::set_default(subscriber);
+    let (captured, dispatch) = Captured::start(LogFormat::Json, "info").unwrap();
+    let guard = tracing::dispatcher::set_default(&dispatch);
     client(Api).request(method, path).send().await;
     drop(guard);
-    let written = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let written = captured.text();
     assert_eq!(written.lines().count(), 1, "{written}");
     serde_json::from_str(&written).unwrap()
 }

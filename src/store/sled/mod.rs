@@ -34,6 +34,7 @@ mod staged;
 mod stopwatch;
 #[cfg(test)]
 mod stuck;
+mod surplus;
 mod sweep;
 mod tail;
 mod tally;
@@ -58,6 +59,7 @@ use self::database::Database;
 use self::export::{Journals, SledExport};
 use self::room::Room;
 use self::staged::Staged;
+use self::surplus::Counted;
 use self::writer::{Command, QUEUE_MAX, Writer};
 use super::dump::Export;
 use super::{OpenSession, Page, Result, Rotate, SigningKeys, Store, StoreError, StoredKey};
@@ -80,6 +82,8 @@ pub struct SledStore {
     failed: watch::Receiver<bool>,
     failure: Weak<watch::Sender<bool>>,
     writer: Option<JoinHandle<()>>,
+    /// The audit events, for the sweeper.
+    counted: Arc<Counted>,
     is_first_start: bool,
 }
 
@@ -123,7 +127,8 @@ impl SledStore {
             .spawn(|| writer.run())
             .map_err(|error| OpenError::io(&settings.path, error))?;
         let database = ArcSwapOption::new(Some(database));
-        Ok(Self { database, queue, failed, failure, writer: Some(writer), is_first_start })
+        let counted = Arc::new(Counted::new());
+        Ok(Self { database, queue, failed, failure, writer: Some(writer), counted, is_first_start })
     }
 
     /// Whether the data directory was new.
@@ -270,7 +275,11 @@ impl Store for SledStore {
     }
 
     async fn sweep(&self, now: Timestamp, limit: usize) -> Result<usize> {
-        self.change(move |staged| sweep::sweep(staged, now, limit)).await
+        let counted = Arc::clone(&self.counted);
+        let surplus = self.list(move |database| counted.surplus(database, now)).await?;
+        let swept = self.change(move |staged| sweep::sweep(staged, now, surplus, limit)).await?;
+        self.counted.forget(&swept.audit);
+        Ok(swept.records)
     }
 
     async fn create_post(&self, post: Post) -> Result<()> {

@@ -13,13 +13,26 @@ const AUDIT_KEPT_MS: u64 = 90 * 24 * 60 * 60 * 1000;
 /// twice the 5 s that a token's times may be off.
 const MARGIN_MS: u64 = 70 * 1000;
 
-/// [`Store::sweep`](crate::store::Store::sweep).
-pub(super) fn sweep(staged: &mut Staged<'_>, now: Timestamp, limit: usize) -> Result<usize> {
+/// What was dealt with.
+pub(super) struct Swept {
+    /// How many records.
+    pub(super) records: usize,
+    /// The keys of the audit events that went.
+    pub(super) audit: Vec<Vec<u8>>,
+}
+
+/// [`Store::sweep`](crate::store::Store::sweep), of audit events `surplus` besides those that are too old.
+pub(super) fn sweep(
+    staged: &mut Staged<'_>,
+    now: Timestamp,
+    surplus: usize,
+    limit: usize,
+) -> Result<Swept> {
     let earlier = |ms| Timestamp::from_millis(now.millis().saturating_sub(ms));
     let mut done = expired_sessions(staged, earlier(MARGIN_MS), limit)?;
     done += left_by_deleted_users(staged, limit.saturating_sub(done))?;
-    done += old_audit(staged, earlier(AUDIT_KEPT_MS), limit.saturating_sub(done))?;
-    Ok(done)
+    let audit = oldest_audit(staged, earlier(AUDIT_KEPT_MS), surplus, limit.saturating_sub(done))?;
+    Ok(Swept { records: done + audit.len(), audit })
 }
 
 fn expired_sessions(staged: &mut Staged<'_>, now: Timestamp, limit: usize) -> Result<usize> {
@@ -77,11 +90,19 @@ fn left_by_deleted_users(staged: &mut Staged<'_>, limit: usize) -> Result<usize>
     Ok(removed)
 }
 
-fn old_audit(staged: &mut Staged<'_>, before: Timestamp, limit: usize) -> Result<usize> {
-    let old = staged.scan(Table::Audit, &Range::all().before(keys::ids_from(before)), limit)?;
-    let removed = old.len();
-    for (key, _) in old {
-        staged.remove(Table::Audit, key);
+/// Removes the first `surplus` audit events and those of a time `before`; returns their keys.
+fn oldest_audit(
+    staged: &mut Staged<'_>,
+    before: Timestamp,
+    surplus: usize,
+    limit: usize,
+) -> Result<Vec<Vec<u8>>> {
+    let floor = keys::ids_from(before);
+    let oldest = staged.scan(Table::Audit, &Range::all(), limit)?.into_iter().enumerate();
+    let gone = oldest.take_while(|(number, (key, _))| *number < surplus || *key < floor);
+    let gone: Vec<_> = gone.map(|(_, (key, _))| key).collect();
+    for key in &gone {
+        staged.remove(Table::Audit, key.clone());
     }
-    Ok(removed)
+    Ok(gone)
 }
