@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use super::ConfigError;
 use super::key::{Key, Kind};
+use super::proxies::{self, Proxies};
 use super::values::Values;
 
 pub(super) const KEYS: &[Key] = &[
     Key::new("server.listen", Kind::List, "127.0.0.1:8000"),
     Key::new("server.public_url", Kind::Text, "http://127.0.0.1:8000"),
     Key::new("server.behind_tls_proxy", Kind::Flag, "false"),
+    proxies::TRUSTED,
+    proxies::HEADER,
     Key::unset("server.allowed_hosts", Kind::List),
     Key::new("server.max_connections", Kind::Number, "1024"),
     Key::new("server.shutdown_timeout", Kind::Text, "8s"),
@@ -28,6 +31,8 @@ pub struct Server {
     pub public_url: PublicUrl,
     /// Whether somebody in front of us speaks TLS, so that cleartext may leave the loopback.
     pub behind_tls_proxy: bool,
+    /// Which proxies stand in front.
+    pub proxies: Proxies,
     /// The only hosts that requests may name, without port; any if empty.
     pub allowed_hosts: Vec<String>,
     /// How many connections there may be at once.
@@ -46,13 +51,14 @@ pub struct PublicUrl {
 }
 
 impl Server {
-    pub(super) fn read(values: &Values) -> Result<Self, ConfigError> {
+    pub(super) fn read(values: &Values, warnings: &mut Vec<String>) -> Result<Self, ConfigError> {
         let server = Self {
             listen: values.list("server.listen", |text| {
                 text.parse().map_err(|_| "must be addresses with port such as 127.0.0.1:8000")
             })?,
             public_url: values.text("server.public_url", PublicUrl::parse)?,
             behind_tls_proxy: values.flag("server.behind_tls_proxy")?,
+            proxies: Proxies::read(values)?,
             allowed_hosts: values.list("server.allowed_hosts", host)?,
             max_connections: values.number("server.max_connections", 1..=1_000_000)?,
             shutdown_timeout: values.duration(
@@ -71,6 +77,7 @@ impl Server {
                 "cleartext on another address than loopback needs server.behind_tls_proxy = true",
             ));
         }
+        warnings.extend(proxies::warnings(&server, values));
         Ok(server)
     }
 }

@@ -17,10 +17,12 @@ use poem::{Endpoint, IntoResponse, PathPattern, Request, Response, Result};
 use super::admit;
 use super::body;
 use super::exchange::{Exchange, RequestId, RequestIds};
+use super::origin;
 use super::problem::{Code, Problem};
 use super::refusal::problem_of;
 use super::routes::Routes;
 use super::shape::Shape;
+use super::trust::Trust;
 use crate::clock::Clock;
 
 /// How long an operation may take once its request is there.
@@ -51,6 +53,8 @@ pub struct Edge<E> {
     pub https: bool,
     /// The only hosts that requests may name, any if empty.
     pub allowed_hosts: Vec<String>,
+    /// Whom to believe about where a request comes from.
+    pub trust: Arc<Trust>,
 }
 
 /// What is still known of a request once the routes have taken it.
@@ -68,7 +72,10 @@ impl<E: Endpoint> Endpoint for Edge<E> {
         let asked = Asked {
             method: request.method().clone(),
             uri: request.uri().clone(),
-            exchange: Exchange::new(self.ids.next(self.clock.now())),
+            exchange: Exchange::new(
+                self.ids.next(self.clock.now()),
+                origin::client(&request, &self.trust),
+            ),
             at: Instant::now(),
         };
         let answer = if let Err(problem) = self.receive(&mut request).await {

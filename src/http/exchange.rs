@@ -1,7 +1,9 @@
-//! What belongs to one request and its answer: the request id, and who turned out to be asking.
+//! What belongs to one request and its answer: the request id, where it came from, and who turned out to be
+//! asking.
 //!
 //! Written by the edge and the bearer check, read by the log line.
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -64,21 +66,22 @@ impl RequestIds {
     }
 }
 
-/// One request's id and caller, shared between the edge and whoever learns who is calling.
+/// One request's id, origin and caller, shared between the edge and whoever learns who is calling.
 #[derive(Clone, Debug)]
 pub struct Exchange(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     id: RequestId,
+    client: Option<IpAddr>,
     caller: OnceLock<UserId>,
 }
 
 impl Exchange {
-    /// The exchange of request `id`, its caller not yet known.
+    /// The exchange of request `id` from the address `client`, its caller not yet known.
     #[must_use]
-    pub fn new(id: RequestId) -> Self {
-        Self(Arc::new(Inner { id, caller: OnceLock::new() }))
+    pub fn new(id: RequestId, client: Option<IpAddr>) -> Self {
+        Self(Arc::new(Inner { id, client, caller: OnceLock::new() }))
     }
 
     /// The exchange that the edge opened for `request`.
@@ -91,6 +94,12 @@ impl Exchange {
     #[must_use]
     pub fn id(&self) -> RequestId {
         self.0.id
+    }
+
+    /// The address that the request came from; none if over no network.
+    #[must_use]
+    pub fn client(&self) -> Option<IpAddr> {
+        self.0.client
     }
 
     /// Notes for the log who is calling; the first note stands.

@@ -23,6 +23,7 @@ mod jwt;
 mod login;
 mod names;
 mod process;
+mod proxy;
 mod refresh;
 mod sessions;
 mod throttle;

@@ -35,6 +35,7 @@ pub(in crate::http) fn behind<T: OpenApi + 'static>(
         random: Arc::new(SeededRandom::new(7)),
         https,
         allowed_hosts: vec![],
+        trust: Arc::new(Trust::nobody()),
         docs: true,
     };
     let routes = Routes::of(&T::meta(), SLASHED);

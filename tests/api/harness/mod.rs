@@ -22,6 +22,7 @@ use keystile::auth::users::NewUser;
 use keystile::auth::{Auth, Origin, Parts};
 use keystile::clock::{Clock, ManualClock, Timestamp};
 use keystile::http::health::Heartbeat;
+use keystile::http::trust::Trust;
 use keystile::http::{self, Features};
 use keystile::password::Password;
 use keystile::password::policy::PasswordPolicy;
@@ -226,6 +227,7 @@ impl TestServer {
             public_url: PUBLIC_URL.to_owned(),
             https: true,
             allowed_hosts: vec![],
+            trust: Trust::nobody(),
             features: settings.features,
         });
         let client =
