@@ -54,6 +54,7 @@ struct RunSettings {
     https: bool,
     allowed_hosts: Vec<String>,
     trust: Trust,
+    cors_origins: Vec<String>,
     connections_max: usize,
     shutdown_timeout: Duration,
     sweep_interval: Duration,
@@ -99,6 +100,7 @@ impl App {
                 https: config.server.public_url.is_https(),
                 allowed_hosts: config.server.allowed_hosts.clone(),
                 trust: settings::trust(config),
+                cors_origins: config.server.cors_origins.clone(),
                 connections_max: files::connections(config.server.max_connections),
                 shutdown_timeout: config.server.shutdown_timeout,
                 sweep_interval: config.sessions.sweep_interval,
@@ -152,6 +154,7 @@ impl App {
             https: settings.https,
             allowed_hosts: settings.allowed_hosts,
             trust: settings.trust,
+            cors_origins: settings.cors_origins,
             features: settings.features,
         });
         let (stop, stopped) = watch::channel(false);

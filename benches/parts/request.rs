@@ -65,6 +65,7 @@ fn application(domain: &Domain) -> Result<impl Endpoint<Output = poem::Response>
         https: false,
         allowed_hosts: vec![],
         trust: Trust::nobody(),
+        cors_origins: vec![],
         features: Features { docs: true, samples: true, password_grant: true },
     }))
 }

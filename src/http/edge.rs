@@ -6,6 +6,7 @@
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -16,6 +17,7 @@ use poem::{Endpoint, IntoResponse, PathPattern, Request, Response, Result};
 
 use super::admit;
 use super::body;
+use super::cors::Cors;
 use super::exchange::{Exchange, RequestId, RequestIds};
 use super::origin;
 use super::problem::{Code, Problem};
@@ -55,6 +57,8 @@ pub struct Edge<E> {
     pub allowed_hosts: Vec<String>,
     /// Whom to believe about where a request comes from.
     pub trust: Arc<Trust>,
+    /// Which scripts of other origins may read answers.
+    pub cors: Cors,
 }
 
 /// What is still known of a request once the routes have taken it.
@@ -78,18 +82,25 @@ impl<E: Endpoint> Endpoint for Edge<E> {
             ),
             at: Instant::now(),
         };
+        let origin = self.cors.listed(&request);
         let answer = if let Err(problem) = self.receive(&mut request).await {
             Err(problem.into())
+        } else if let Some(permission) = self.cors.preflight(&request, &self.routes) {
+            Ok(permission)
         } else {
             request.set_data(asked.exchange.clone());
-            in_time(unwound(self.inner.call(request)))
+            // Pinned where it is made: it is large, and each wrapper would move it.
+            let operation = pin!(self.inner.call(request));
+            in_time(unwound(operation))
                 .await
                 .unwrap_or_else(|problem| Err(problem.into()))
+                .map(IntoResponse::into_response)
         };
         let (mut response, problem) = match answer {
-            Ok(answer) => (answer.into_response(), None),
+            Ok(answer) => (answer, None),
             Err(error) => self.refuse(error, &asked),
         };
+        self.cors.add_headers(response.headers_mut(), origin);
         self.add_headers(response.headers_mut(), asked.exchange.id());
         self.log(&asked, &response, problem.as_ref());
         Ok(response)
@@ -191,10 +202,9 @@ fn panicked() -> Problem {
     Problem::internal("a handler panicked")
 }
 
-/// Runs `future`, a panic in it being a refusal like any other.
-async fn unwound<F: Future>(future: F) -> std::result::Result<F::Output, Problem> {
-    let mut future = std::pin::pin!(future);
-    poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+/// Runs `operation`, a panic in it being a refusal like any other.
+async fn unwound<F: Future>(mut operation: Pin<&mut F>) -> std::result::Result<F::Output, Problem> {
+    poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| operation.as_mut().poll(context))) {
         Ok(poll) => poll.map(Ok),
         Err(_) => Poll::Ready(Err(panicked())),
     })
@@ -205,7 +215,7 @@ async fn unwound<F: Future>(future: F) -> std::result::Result<F::Output, Problem
 async fn in_time<T>(
     future: impl Future<Output = std::result::Result<T, Problem>>,
 ) -> std::result::Result<T, Problem> {
-    let mut future = std::pin::pin!(future);
+    let mut future = pin!(future);
     // Most answers are there at the first look, which costs no timer.
     if let Poll::Ready(output) = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
         return output;

@@ -20,6 +20,7 @@ pub mod urlencoded;
 
 pub mod admit;
 pub mod body;
+pub mod cors;
 pub mod edge;
 
 pub mod answer;
@@ -65,6 +66,7 @@ use poem::{Endpoint, EndpointExt, IntoEndpoint, Response, Server};
 use poem_openapi::{OpenApi, OpenApiService};
 
 use self::connection::ConnectionApi;
+use self::cors::Cors;
 use self::health::Heartbeat;
 use self::listener::Listeners;
 use self::routes::{Routes, Slashed};
@@ -102,6 +104,8 @@ pub struct Parts {
     pub allowed_hosts: Vec<String>,
     /// Whom to believe about where a request comes from.
     pub trust: Trust,
+    /// The origins whose scripts may read answers.
+    pub cors_origins: Vec<String>,
     /// Which routes there are.
     pub features: Features,
 }
@@ -126,6 +130,7 @@ pub fn application(parts: Parts) -> impl Endpoint<Output = Response> + 'static {
         https: parts.https,
         allowed_hosts: parts.allowed_hosts,
         trust,
+        cors: Cors::new(&parts.cors_origins),
         docs: features.docs,
     };
     let document = move || openapi(features);

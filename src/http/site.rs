@@ -8,6 +8,7 @@ use poem::http::Uri;
 use poem::http::uri::PathAndQuery;
 use poem::{Endpoint, IntoEndpoint, PathPattern, Request, Response, Result, Route};
 
+use super::cors::Cors;
 use super::docs;
 use super::edge::Edge;
 use super::exchange::RequestIds;
@@ -28,6 +29,8 @@ pub struct Settings {
     pub allowed_hosts: Vec<String>,
     /// Whom to believe about where a request comes from.
     pub trust: Arc<Trust>,
+    /// Which scripts of other origins may read answers.
+    pub cors: Cors,
     /// Whether the documentation is served.
     pub docs: bool,
 }
@@ -45,7 +48,7 @@ pub fn site<E>(
 where
     E: Endpoint<Output = Response> + 'static,
 {
-    let Settings { clock, random, https, allowed_hosts, trust, docs } = settings;
+    let Settings { clock, random, https, allowed_hosts, trust, cors, docs } = settings;
     let api = Arc::new(api.into_endpoint());
     let (mut pages, mut paths) = (Route::new(), Vec::new());
     for slashed in slashed.iter().filter(|slashed| routes.contains(slashed.path)) {
@@ -66,7 +69,16 @@ where
         paths.extend(docs::PATHS);
     }
     let ids = RequestIds::new(random.as_ref());
-    Edge { inner: Site { pages, paths, api }, routes, clock, ids, https, allowed_hosts, trust }
+    Edge {
+        inner: Site { pages, paths, api },
+        routes,
+        clock,
+        ids,
+        https,
+        allowed_hosts,
+        trust,
+        cors,
+    }
 }
 
 /// The operations, and before them the few paths that they cannot have. A router around their own

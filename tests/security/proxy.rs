@@ -2,7 +2,9 @@
 //! the place of the proxy.
 
 use serde_json::{Value, json};
+use ureq::http::Method;
 
+use crate::support::client::Answer;
 use crate::support::{Server, Workplace};
 
 const PASSWORD: &str = "correct horse battery";
@@ -170,4 +172,86 @@ fn the_operator_is_shown_what_is_perceived_and_nothing_that_is_not() {
     assert!(unlisted["remarks"].to_string().contains("server.trusted_proxies"), "{unlisted}");
     let other = site.connection(&[("x-real-ip", "198.51.100.7")]);
     assert!(other["remarks"].to_string().contains("server.client_ip_header"), "{other}");
+}
+
+/// The headers of an answer that are about other origins.
+fn allowed(answer: &Answer) -> Vec<(String, String)> {
+    let names = answer.headers.keys().map(|name| name.as_str().to_owned());
+    let mut names: Vec<_> =
+        names.filter(|name| name.starts_with("access-control-") || name == "vary").collect();
+    names.sort_unstable();
+    names.into_iter().map(|name| (name.clone(), answer.header(&name).unwrap().to_owned())).collect()
+}
+
+/// What is said to a script of this origin that reads, and to its browser that asks beforehand.
+fn said_to(site: &Site, origin: &str) -> [Answer; 2] {
+    let client = site.server.client();
+    let read = client.get("/users/me").header("origin", origin).bearer(&site.access).send();
+    let asked = client.call(Method::OPTIONS, "/users/me").header("origin", origin);
+    [read, asked.header("access-control-request-method", "PATCH").send()]
+}
+
+#[test]
+fn ht_11_without_a_list_no_origin_is_told_anything() {
+    let site = Site::with("");
+    for origin in ["https://app.example.org", "null", "http://127.0.0.1:8000"] {
+        let [read, asked] = said_to(&site, origin);
+        assert_eq!((read.status, asked.status), (200, 405));
+        assert_eq!((allowed(&read), allowed(&asked)), (vec![], vec![]));
+    }
+}
+
+#[test]
+fn ht_11_a_listed_origin_is_allowed_and_every_cache_is_told() {
+    let site = Site::with("cors_origins = ['https://app.example.org', 'http://localhost:3000']");
+    let row = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    for origin in ["https://app.example.org", "http://localhost:3000"] {
+        let [read, asked] = said_to(&site, origin);
+        assert_eq!((read.status, asked.status, asked.text.as_str()), (200, 204, ""));
+        let both = [
+            row("access-control-allow-origin", origin),
+            row("access-control-expose-headers", "retry-after, www-authenticate, x-request-id"),
+            row("vary", "Origin"),
+        ];
+        assert_eq!(allowed(&read), both);
+        let [origin, exposed, vary] = both;
+        let expected = [
+            row("access-control-allow-headers", "authorization, content-type"),
+            row("access-control-allow-methods", "DELETE, GET, HEAD, PATCH"),
+            origin,
+            exposed,
+            row("access-control-max-age", "600"),
+            vary,
+        ];
+        assert_eq!(allowed(&asked), expected);
+    }
+    for origin in [
+        "https://evil.example",
+        "null",
+        "*",
+        "https://APP.example.org",
+        "https://app.example.org:443",
+        "https://app.example.org.evil.example",
+        "http://app.example.org",
+        "",
+    ] {
+        let [read, asked] = said_to(&site, origin);
+        assert_eq!((read.status, asked.status), (200, 405), "{origin}");
+        let vary = vec![row("vary", "Origin")];
+        assert_eq!((allowed(&read), allowed(&asked)), (vary.clone(), vary), "{origin}");
+    }
+    let client = site.server.client();
+    let twice = client.get("/healthz").header("origin", "https://app.example.org");
+    let twice = twice.header("origin", "http://localhost:3000").send();
+    assert_eq!(allowed(&twice), [row("vary", "Origin")]);
+    let refused = client.get("/users/me").header("origin", "https://app.example.org").send();
+    assert_eq!((refused.status, allowed(&refused).len()), (401, 3), "a refusal can be read, too");
+    let preflight =
+        client.call(Method::OPTIONS, "/nowhere").header("origin", "https://app.example.org");
+    let nowhere = preflight.header("access-control-request-method", "GET").send();
+    assert_eq!(nowhere.status, 404);
+    // Without the question it is a method like any other.
+    let options =
+        client.call(Method::OPTIONS, "/users/me").header("origin", "https://app.example.org");
+    assert_eq!(options.send().status, 405);
 }

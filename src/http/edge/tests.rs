@@ -36,6 +36,7 @@ pub(in crate::http) fn behind<T: OpenApi + 'static>(
         https,
         allowed_hosts: vec![],
         trust: Arc::new(Trust::nobody()),
+        cors: Cors::default(),
         docs: true,
     };
     let routes = Routes::of(&T::meta(), SLASHED);

@@ -228,6 +228,7 @@ impl TestServer {
             https: true,
             allowed_hosts: vec![],
             trust: Trust::nobody(),
+            cors_origins: vec![],
             features: settings.features,
         });
         let client =
