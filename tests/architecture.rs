@@ -21,7 +21,7 @@ const ROOMS: [(&str, &[&str]); 15] = [
         ],
     ),
     ("http", &["auth", "clock", "password", "random", "store", "throttle", "token"]),
-    ("admin", &["auth", "password"]),
+    ("admin", &["auth", "clock", "password"]),
     ("auth", &["clock", "password", "random", "store", "throttle", "token"]),
     ("token", &["clock", "random", "store"]),
     ("store", &["clock", "random"]),

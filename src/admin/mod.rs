@@ -10,8 +10,12 @@ pub mod server;
 
 use std::collections::BTreeSet;
 
-use crate::admin::protocol::{Account, DumpEnd, NewAccountFields, Refusal, Reply, Request};
+use crate::admin::protocol::{
+    Account, DumpEnd, NewAccountFields, Refusal, Reply, Request, SigningKey,
+};
 use crate::auth::export::{Dump, ExportError, Part};
+use crate::auth::keys::{OldKeys, RotateError};
+use crate::auth::model::key::KeyState;
 use crate::auth::policy::{Acting, Operator};
 use crate::auth::register::NewAccount;
 use crate::auth::users::{NewUser, UserQuery, UsersError};
@@ -51,6 +55,11 @@ pub async fn perform(
         Request::UsersUnlock { name } => {
             let user = auth.unlock_user(operator, &name).await.map_err(refusal)?;
             Reply::Account(Account::of(&user))
+        }
+        Request::KeysList => keys(&auth.keys(operator)),
+        Request::KeysRotate { drop_old } => {
+            let old = if drop_old { OldKeys::Drop } else { OldKeys::Retire };
+            keys(&auth.rotate_keys(operator, old).await.map_err(not_rotated)?)
         }
         Request::Export => {
             return auth.export(operator).await.map(Answer::Dump).map_err(not_exported);
@@ -93,11 +102,22 @@ async fn add_user(
     Ok(Reply::Account(Account::of(&user)))
 }
 
+fn keys(keys: &[KeyState]) -> Reply {
+    Reply::Keys { keys: keys.iter().map(SigningKey::of).collect() }
+}
+
 /// The line an operator reads: a fault with its cause, which a client over HTTP would not be told.
 fn refusal(error: UsersError) -> Refusal {
     match error {
         UsersError::Fault(fault) => fault_refusal(&fault),
         other => Refusal(other.to_string()),
+    }
+}
+
+fn not_rotated(error: RotateError) -> Refusal {
+    match error {
+        RotateError::Fault(fault) => fault_refusal(&fault),
+        other @ RotateError::Key(_) => Refusal(other.to_string()),
     }
 }
 

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::auth::export::DumpText;
+use crate::auth::model::key::KeyState;
 use crate::auth::model::user::User;
+use crate::clock::Timestamp;
 
 /// The longest line either side reads, in bytes.
 pub const LINE_BYTES_MAX: u64 = 1024 * 1024;
@@ -34,6 +36,13 @@ pub enum Request {
     UsersUnlock {
         /// The user's name.
         name: String,
+    },
+    /// Lists the signing keys in use.
+    KeysList,
+    /// Makes new signing keys.
+    KeysRotate {
+        /// Whether the old ones stop verifying at once.
+        drop_old: bool,
     },
     /// Dumps users, posts and audit events.
     Export,
@@ -92,6 +101,11 @@ pub enum Reply {
         /// Where the next page starts.
         next: Option<String>,
     },
+    /// The signing keys in use.
+    Keys {
+        /// The keys, those that sign before the others of their kind.
+        keys: Vec<SigningKey>,
+    },
     /// A piece of a dump; another reply follows.
     DumpPiece {
         /// Whole lines of it.
@@ -134,6 +148,38 @@ pub struct Account {
     pub roles: Vec<String>,
     /// When the user was made, RFC 3339.
     pub created_at: String,
+}
+
+/// A signing key as the operator sees it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct SigningKey {
+    /// What it is called in the headers of its tokens.
+    pub kid: String,
+    /// The kind of token it is for, `access` or `refresh`.
+    pub purpose: String,
+    /// The JOSE name of its algorithm.
+    pub algorithm: String,
+    /// Whether it signs; one that does not verifies what it signed earlier.
+    pub signs: bool,
+    /// When it stops verifying, RFC 3339; none for one that signs or is configured.
+    pub verifies_until: Option<String>,
+    /// When it was made, RFC 3339; none for one that is configured.
+    pub created_at: Option<String>,
+}
+
+impl SigningKey {
+    /// The view of `key`.
+    #[must_use]
+    pub fn of(key: &KeyState) -> Self {
+        Self {
+            kid: key.kid.clone(),
+            purpose: key.purpose.name().to_owned(),
+            algorithm: key.algorithm.to_owned(),
+            signs: key.signs,
+            verifies_until: key.verifies_until.map(Timestamp::to_rfc3339),
+            created_at: key.created_at.map(Timestamp::to_rfc3339),
+        }
+    }
 }
 
 impl Account {

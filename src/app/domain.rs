@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::bail;
+use arc_swap::ArcSwap;
 
 use super::settings;
 use crate::auth::model::audit::{Actor, AuditEvent, Event};
@@ -76,7 +77,7 @@ pub async fn open(config: &Config, rule: ClockRule, missing: Missing) -> anyhow:
         hasher: Hasher::start(&hashing, Arc::clone(&random))?,
         throttle,
         passwords,
-        tokens,
+        tokens: ArcSwap::from_pointee(tokens),
         policy: settings::policy(config),
     });
     Ok(Domain { auth: Arc::new(auth), store, clock, random, is_first_start, hash_workers })

@@ -95,7 +95,7 @@ impl Auth {
     /// [`AuthenticateError::Invalid`] for anything but a live token of a live session.
     pub async fn authenticate(&self, token: &str) -> Result<Identity, AuthenticateError> {
         let now = self.now();
-        let claims = self.parts.tokens.verify_access(token, now).map_err(|reason| {
+        let claims = self.tokens().verify_access(token, now).map_err(|reason| {
             tracing::debug!(%reason, "access token refused");
             AuthenticateError::Invalid
         })?;

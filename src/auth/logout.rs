@@ -34,10 +34,10 @@ impl Auth {
     /// A [`Fault`] when the end could not be put on disk; `Later` for a token that this server never made,
     /// after too many of them. One that it made can be revoked whatever others try (RFC 7009 §5).
     pub async fn revoke(&self, token: &str, origin: &Origin) -> Result<(), RevokeError> {
-        let (tokens, now) = (&self.parts.tokens, self.now());
-        let (session, accepting) = if let Ok(claims) = tokens.verify_refresh(token, now) {
+        let now = self.now();
+        let (session, accepting) = if let Ok(claims) = self.tokens().verify_refresh(token, now) {
             ((claims.user, claims.session), None)
-        } else if let Ok(claims) = tokens.verify_access(token, now) {
+        } else if let Ok(claims) = self.tokens().verify_access(token, now) {
             ((claims.user, claims.session), Some(claims.nonce))
         } else {
             return Ok(self.count_foreign(token, origin)?);
@@ -51,7 +51,7 @@ impl Auth {
     /// Counts a token that was refused, unless this server made it once: nobody guesses those.
     pub(super) fn count_foreign(&self, token: &str, origin: &Origin) -> Result<(), Later> {
         match &self.parts.throttle {
-            Some(throttle) if !self.parts.tokens.has_made(token, self.now()) => {
+            Some(throttle) if !self.tokens().has_made(token, self.now()) => {
                 throttle.foreign_token(origin.source())
             }
             _ => Ok(()),

@@ -9,6 +9,7 @@ pub mod authenticate;
 mod credential;
 pub mod export;
 pub mod introspect;
+pub mod keys;
 pub mod login;
 pub mod logout;
 pub mod model;
@@ -22,6 +23,9 @@ pub mod users;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+
+use arc_swap::{ArcSwap, Guard};
+use tokio::sync::Mutex;
 
 use crate::auth::model::audit::{Actor, AuditEvent, Event};
 use crate::auth::model::id::{EventId, SessionId, UserId};
@@ -54,8 +58,8 @@ pub struct Parts {
     pub throttle: Option<Arc<Throttle>>,
     /// The rules for new passwords.
     pub passwords: PasswordPolicy,
-    /// Signs and verifies.
-    pub tokens: Tokens,
+    /// Signs and verifies; gives way to another one when the keys rotate.
+    pub tokens: ArcSwap<Tokens>,
     /// The configured rules.
     pub policy: Policy,
 }
@@ -63,6 +67,8 @@ pub struct Parts {
 /// The public operations of the token server.
 pub struct Auth {
     parts: Parts,
+    /// Held while the keys rotate.
+    rotation: Mutex<()>,
 }
 
 /// Where a request came from, as it is noted in sessions and audit events and counted by limits.
@@ -123,8 +129,8 @@ impl Origin {
 impl Auth {
     /// Puts the domain together.
     #[must_use]
-    pub const fn new(parts: Parts) -> Self {
-        Self { parts }
+    pub fn new(parts: Parts) -> Self {
+        Self { parts, rotation: Mutex::default() }
     }
 
     /// The configured rules.
@@ -136,7 +142,7 @@ impl Auth {
     /// The public keys that verify access tokens (RFC 7517); empty with a shared secret.
     #[must_use]
     pub fn jwk_set(&self) -> serde_json::Value {
-        self.parts.tokens.jwk_set()
+        self.tokens().jwk_set(self.now())
     }
 
     /// The time this server goes by.
@@ -147,6 +153,11 @@ impl Auth {
 
     fn store(&self) -> &dyn Store {
         self.parts.store.as_ref()
+    }
+
+    /// The tokens with the keys of this moment, to be used at once and not kept.
+    fn tokens(&self) -> Guard<Arc<Tokens>> {
+        self.parts.tokens.load()
     }
 
     fn random(&self) -> &dyn Random {

@@ -116,9 +116,10 @@ impl Auth {
             issued_at: pair.issued_at,
             expires_at: pair.refresh_expires_at,
         };
+        let tokens = self.tokens();
         Ok(TokenPair {
-            access_token: self.parts.tokens.sign_access(&access)?,
-            refresh_token: self.parts.tokens.sign_refresh(&refresh)?,
+            access_token: tokens.sign_access(&access)?,
+            refresh_token: tokens.sign_refresh(&refresh)?,
             expires_in: pair.access_expires_at.since(now.floor_secs()).as_secs(),
             scope: pair.scope.clone(),
         })

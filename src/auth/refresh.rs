@@ -44,7 +44,7 @@ impl Auth {
     ) -> Result<TokenPair, RefreshError> {
         let now = self.now();
         let asked = scope.map(Scopes::parse).transpose()?;
-        let claims = self.parts.tokens.verify_refresh(token, now).map_err(|reason| {
+        let claims = self.tokens().verify_refresh(token, now).map_err(|reason| {
             tracing::debug!(%reason, "refresh token refused");
             RefreshError::InvalidGrant
         })?;

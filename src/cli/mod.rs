@@ -8,6 +8,7 @@ pub mod config_check;
 pub mod export;
 pub mod healthcheck;
 pub mod import;
+pub mod keys;
 pub mod openapi;
 pub mod output;
 pub mod progress;
@@ -70,6 +71,9 @@ enum Command {
     /// Add, list and show users, with the server running or not
     #[command(subcommand)]
     Users(users::UsersCommand),
+    /// List the signing keys or make new ones, with the server running or not
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
     /// Dump users, posts and audit events, with the server running or not
     Export(export::ExportArgs),
     /// Load a dump into an empty data directory; the server has to be down
@@ -114,6 +118,7 @@ fn carry_out(common: &Common, command: Command) -> anyhow::Result<()> {
     match command {
         Command::Serve(args) => serve::run(common, &args),
         Command::Users(command) => users::run(common, command),
+        Command::Keys(command) => keys::run(common, &command),
         Command::Export(args) => export::run(common, &args),
         Command::Import(args) => import::run(common, &args),
         Command::Check => check::run(common),

@@ -6,6 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use super::body::strict;
+use super::bounds;
 use super::refresh_only;
 use super::routes::{Slashed, published};
 use super::schema;
@@ -39,6 +40,7 @@ pub fn finish(
         schema::close(&mut document, &body);
     }
     schema::mark_nulls(&mut document);
+    bounds::add(&mut document);
     order_tags(&mut document);
     if let Some(schemas) = object(&mut document, &["components", "schemas"]) {
         for shape in [Shape::Problem, Shape::OAuth] {

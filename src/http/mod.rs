@@ -20,6 +20,7 @@ pub mod urlencoded;
 
 pub mod admit;
 pub mod body;
+mod bounds;
 pub mod cors;
 pub mod edge;
 

@@ -5,7 +5,7 @@ use super::problem::{Code, Problem};
 /// How many rows a page has when nobody says.
 const DEFAULT: u32 = 20;
 /// How many rows a page has at most.
-const MAX: u32 = 100;
+pub const MAX: u32 = 100;
 
 /// The number of rows asked for.
 ///

@@ -142,6 +142,17 @@ pub enum KeyPurpose {
     Refresh,
 }
 
+impl KeyPurpose {
+    /// The name an operator reads.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Access => "access",
+            Self::Refresh => "refresh",
+        }
+    }
+}
+
 /// The stored keys and the version by which a change of them is recognised.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SigningKeys {

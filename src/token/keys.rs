@@ -51,6 +51,8 @@ enum Signer {
 pub(super) struct Key {
     pub kid: String,
     pub algorithm: Algorithm,
+    /// When it was made, if anybody noted it.
+    pub created_at: Option<Timestamp>,
     /// A retired key verifies until then.
     pub verifies_until: Option<Timestamp>,
     pub decoding: DecodingKey,
@@ -83,7 +85,7 @@ impl Key {
         };
         let header = URL_SAFE_NO_PAD
             .encode(format!(r#"{{"typ":"{}","alg":"{algorithm}","kid":"{kid}"}}"#, typ(purpose)));
-        Ok(Self { kid, algorithm, verifies_until, decoding, header, signer })
+        Ok(Self { kid, algorithm, created_at: None, verifies_until, decoding, header, signer })
     }
 
     /// Signs `payload` as a compact JWS (RFC 7515 §7.1).

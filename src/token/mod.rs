@@ -25,6 +25,7 @@ use self::ring::KeyError;
 use self::secret::TokenSecret;
 use self::verify::{Ring, check_times};
 use crate::auth::model::id::{Nonce, SessionId, UserId};
+use crate::auth::model::key::KeyState;
 use crate::auth::model::scope::Scopes;
 use crate::clock::Timestamp;
 use crate::random::Random;
@@ -94,8 +95,7 @@ pub enum SignError {
 /// Makes and judges tokens. Cannot change: new keys make a new `Tokens`, with an empty memory of what was seen.
 #[derive(Debug)]
 pub struct Tokens {
-    issuer: String,
-    audience: String,
+    settings: TokenSettings,
     access: Ring,
     refresh: Ring,
     seen: SeenTokens,
@@ -103,13 +103,12 @@ pub struct Tokens {
 
 impl Tokens {
     fn new(settings: &TokenSettings, access: Vec<Key>, refresh: Vec<Key>) -> Self {
-        let (issuer, audience) = (settings.issuer.clone(), settings.audience.clone());
+        let (issuer, audience) = (&settings.issuer, &settings.audience);
         Self {
-            access: Ring::new(KeyPurpose::Access, access, &issuer, &audience),
-            refresh: Ring::new(KeyPurpose::Refresh, refresh, &issuer, &issuer),
+            access: Ring::new(KeyPurpose::Access, access, issuer, audience),
+            refresh: Ring::new(KeyPurpose::Refresh, refresh, issuer, issuer),
             seen: SeenTokens::new(),
-            issuer,
-            audience,
+            settings: settings.clone(),
         }
     }
 
@@ -118,7 +117,7 @@ impl Tokens {
     /// # Errors
     /// [`SignError`].
     pub fn sign_access(&self, claims: &AccessClaims) -> Result<String, SignError> {
-        sign(&self.access, &Wire::of_access(claims, &self.issuer, &self.audience))
+        sign(&self.access, &Wire::of_access(claims, &self.settings.issuer, &self.settings.audience))
     }
 
     /// Makes a refresh token. The same claims always give the same payload.
@@ -126,7 +125,7 @@ impl Tokens {
     /// # Errors
     /// [`SignError`].
     pub fn sign_refresh(&self, claims: &RefreshClaims) -> Result<String, SignError> {
-        sign(&self.refresh, &Wire::of_refresh(claims, &self.issuer))
+        sign(&self.refresh, &Wire::of_refresh(claims, &self.settings.issuer))
     }
 
     /// The claims of an access token that is good at `now`.
@@ -187,10 +186,19 @@ impl Tokens {
         })
     }
 
-    /// The JWK set (RFC 7517 §5) of the keys that verify access tokens: public halves only, none for HS*.
+    /// The JWK set (RFC 7517 §5) of the keys that verify access tokens at `now`: public halves only, none for
+    /// HS*.
     #[must_use]
-    pub fn jwk_set(&self) -> Value {
-        json!({ "keys": self.access.iter().filter_map(Key::jwk).collect::<Vec<_>>() })
+    pub fn jwk_set(&self, now: Timestamp) -> Value {
+        let keys = self.access.iter().filter(|key| key.verifies_at(now));
+        json!({ "keys": keys.filter_map(Key::jwk).collect::<Vec<_>>() })
+    }
+
+    /// The keys that do anything at `now`, those that sign before the others of their kind.
+    #[must_use]
+    pub fn keys(&self, now: Timestamp) -> Vec<KeyState> {
+        let rings = [&self.access, &self.refresh].into_iter();
+        rings.flat_map(|ring| ring.states(now)).collect()
     }
 
     /// All of a hit: the bytes are known to be good, key and times are judged anew.

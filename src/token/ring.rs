@@ -1,7 +1,9 @@
-//! From configuration and store to the keys in use: what is made at first start, retired when the algorithm
-//! changes, dropped when its last token has expired.
+//! From configuration and store to the keys in use: what is made at first start and by a rotation, retired when
+//! the algorithm changes or a newer key signs, dropped when its last token has expired.
 //!
 //! Decides and computes only; the caller writes what is to be stored.
+
+use std::time::Duration;
 
 use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
 
@@ -12,6 +14,19 @@ use super::{ACCESS_TTL_MAX, TokenSettings, Tokens};
 use crate::clock::Timestamp;
 use crate::random::Random;
 use crate::store::{KeyPurpose, SigningKeys, StoredKey};
+
+/// How many keys of all kinds are stored; rotating more often than this within the life of a refresh token is
+/// refused.
+const KEYS_MAX: usize = 16;
+
+/// How much longer keys verify when newer ones sign; no time at all drops them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Remaining {
+    /// The keys of access tokens.
+    pub access: Duration,
+    /// The keys of refresh tokens.
+    pub refresh: Duration,
+}
 
 /// What [`prepare`] found and decided.
 #[derive(Debug)]
@@ -40,6 +55,15 @@ pub enum KeyError {
         /// Which one.
         kid: String,
     },
+    /// The keys come from the configuration, and change with it.
+    #[error(
+        "the tokens are signed with a configured secret: set another tokens.secret, \
+         put the old one into tokens.previous_secrets and restart"
+    )]
+    Configured,
+    /// Too many keys still verify.
+    #[error("{KEYS_MAX} keys are in use; wait until the oldest has expired, or drop the old ones")]
+    TooMany,
     /// No key could be made.
     #[error("a signing key could not be made")]
     Generate,
@@ -87,6 +111,38 @@ pub fn prepare(
     Ok(Prepared { tokens, store: (keys != stored.keys).then_some(keys) })
 }
 
+/// Makes a new key of each kind, which sign from then on, and lets the others verify as long as `old` says.
+/// What is returned is to be stored before it is used: what a lost key signed would be lost with it.
+///
+/// # Errors
+/// [`KeyError`]; `current` and `stored` stay as they are then.
+pub fn rotate(
+    current: &Tokens,
+    stored: &SigningKeys,
+    old: Remaining,
+    now: Timestamp,
+    random: &dyn Random,
+) -> Result<(Tokens, Vec<StoredKey>), KeyError> {
+    let settings = &current.settings;
+    if settings.algorithm.is_symmetric() {
+        return Err(KeyError::Configured);
+    }
+    let mut keys = settle(settings, stored, now, random)?;
+    retire(&mut keys, KeyPurpose::Access, now.after(old.access));
+    retire(&mut keys, KeyPurpose::Refresh, now.after(old.refresh));
+    keys.retain(|key| !is_over(key, now));
+    let access = make(KeyPurpose::Access, settings.algorithm, now, random)?;
+    let refresh = make(KeyPurpose::Refresh, Algorithm::Hs256, now, random)?;
+    keys.splice(..0, [access, refresh]);
+    if keys.len() > KEYS_MAX {
+        return Err(KeyError::TooMany);
+    }
+    let of = |purpose| of_store(&keys, purpose);
+    let tokens = Tokens::new(settings, of(KeyPurpose::Access)?, of(KeyPurpose::Refresh)?);
+    tokens.self_test(now, random)?;
+    Ok((tokens, keys))
+}
+
 /// The keys the store should hold.
 fn settle(
     settings: &TokenSettings,
@@ -102,8 +158,7 @@ fn settle(
             make(KeyPurpose::Refresh, Algorithm::Hs256, now, random)?,
         ]);
     }
-    let over = |key: &StoredKey| key.verifies_until.is_some_and(|until| until.is_past(now));
-    let mut keys: Vec<_> = stored.keys.iter().filter(|key| !over(key)).cloned().collect();
+    let mut keys: Vec<_> = stored.keys.iter().filter(|key| !is_over(key, now)).cloned().collect();
     let signs = |key: &&StoredKey| key.verifies_until.is_none();
     let of = |purpose| keys.iter().filter(signs).find(move |key| key.purpose == purpose);
     of(KeyPurpose::Refresh).ok_or(KeyError::Lost)?;
@@ -111,17 +166,21 @@ fn settle(
     if let Some(wanted) = wanted
         && current.algorithm != wanted.name()
     {
-        retire_access(&mut keys, now.after(ACCESS_TTL_MAX));
+        retire(&mut keys, KeyPurpose::Access, now.after(ACCESS_TTL_MAX));
         keys.insert(0, make(KeyPurpose::Access, wanted, now, random)?);
     }
     Ok(keys)
 }
 
-/// Lets every access key that signs verify only, until its last token has expired.
-fn retire_access(keys: &mut [StoredKey], until: Timestamp) {
-    for key in keys.iter_mut().filter(|key| key.purpose == KeyPurpose::Access) {
-        key.verifies_until.get_or_insert(until);
+/// Lets every key of `purpose` only verify, and no longer than `until`.
+fn retire(keys: &mut [StoredKey], purpose: KeyPurpose, until: Timestamp) {
+    for key in keys.iter_mut().filter(|key| key.purpose == purpose) {
+        key.verifies_until = Some(key.verifies_until.map_or(until, |sooner| sooner.min(until)));
     }
+}
+
+fn is_over(key: &StoredKey, now: Timestamp) -> bool {
+    key.verifies_until.is_some_and(|until| until.is_past(now))
 }
 
 fn make(
@@ -148,8 +207,9 @@ fn of_store(stored: &[StoredKey], purpose: KeyPurpose) -> Result<Vec<Key>, KeyEr
     for record in stored.iter().filter(|record| record.purpose == purpose) {
         let unreadable = || KeyError::Unreadable { kid: record.kid.clone() };
         let algorithm = record.algorithm.parse().map_err(|_| unreadable())?;
-        let key = Key::new(purpose, algorithm, &record.secret, record.verifies_until)
+        let mut key = Key::new(purpose, algorithm, &record.secret, record.verifies_until)
             .map_err(|_| unreadable())?;
+        key.created_at = Some(record.created_at);
         // A name that its key does not have means that the one or the other was damaged.
         if key.kid != record.kid {
             return Err(unreadable());

@@ -24,7 +24,7 @@ fn another_service_can_verify_with_the_jwk_set_alone() {
     for algorithm in [Algorithm::EdDsa, Algorithm::Es256, Algorithm::Rs256] {
         let tokens = tokens(algorithm);
         let token = tokens.sign_access(&access_claims()).unwrap();
-        let set: JwkSet = serde_json::from_value(tokens.jwk_set()).unwrap();
+        let set: JwkSet = serde_json::from_value(tokens.jwk_set(NOW)).unwrap();
         let jwk = set.find(part(&token, 0)["kid"].as_str().unwrap()).unwrap();
         let mut validation = Validation::new(algorithm.jose());
         validation.set_audience(&["api"]);
@@ -38,7 +38,7 @@ fn another_service_can_verify_with_the_jwk_set_alone() {
 #[test]
 fn the_jwk_set_holds_public_members_only() {
     for algorithm in Algorithm::ALL {
-        let set = tokens(algorithm).jwk_set();
+        let set = tokens(algorithm).jwk_set(NOW);
         let keys = set["keys"].as_array().unwrap();
         assert_eq!(keys.len(), usize::from(!algorithm.is_symmetric()));
         for key in keys {

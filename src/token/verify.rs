@@ -16,6 +16,7 @@ use serde::Deserialize;
 use super::claims::{CLIENT_ID, Wire};
 use super::keys::{Key, typ};
 use super::{InvalidToken, TOKEN_BYTES_MAX};
+use crate::auth::model::key::KeyState;
 use crate::clock::Timestamp;
 use crate::store::KeyPurpose;
 
@@ -60,6 +61,19 @@ impl Ring {
     /// The key at `index`.
     pub fn get(&self, index: usize) -> Option<&Key> {
         self.keys.get(index).map(|(key, _)| key)
+    }
+
+    /// What each key does at `now`; left out is what does nothing any more.
+    pub fn states(&self, now: Timestamp) -> impl Iterator<Item = KeyState> {
+        let keys = self.iter().enumerate().filter(move |(_, key)| key.verifies_at(now));
+        keys.map(|(index, key)| KeyState {
+            kid: key.kid.clone(),
+            purpose: self.purpose,
+            algorithm: key.algorithm.name(),
+            signs: index == 0,
+            verifies_until: key.verifies_until,
+            created_at: key.created_at,
+        })
     }
 
     /// Every key.

@@ -18,6 +18,7 @@ mod hashing;
 mod http;
 mod introspect;
 mod json;
+mod keys;
 mod last_admin;
 mod login;
 mod logs;

@@ -19,6 +19,12 @@ const DEEDS: usize = 70;
 /// How many posts each of them writes and deletes at most to age a database, so that its log is one of many
 /// segments.
 const POSTS_MAX: usize = 60;
+/// And twice in each life on record, so that segments are written, freed and written again in it.
+const POSTS_PER_AGE: usize = 20;
+/// How many lines of a record are about what happens at one time.
+const AT_ONCE: usize = 8;
+/// How long a segment of the log is.
+const SEGMENT_BYTES: usize = 512 * 1024;
 
 /// Two lives of a server on the same directory, and a compaction between them or none.
 pub struct Record {
@@ -37,6 +43,8 @@ pub struct Record {
     answered: BTreeMap<String, usize>,
     /// When each process began.
     starts: Vec<usize>,
+    /// When a segment of the log was begun.
+    segments: Vec<usize>,
     root: PathBuf,
 }
 
@@ -80,6 +88,7 @@ impl Record {
             asked: BTreeMap::new(),
             answered: BTreeMap::new(),
             starts: Vec::new(),
+            segments: Vec::new(),
             root,
         }
     }
@@ -112,7 +121,10 @@ impl Record {
             if ledger.is_blank() {
                 ledger.found(workplace);
             }
-            ledger.work(server.client(), dice, DEEDS, || {});
+            for _ in 0..2 {
+                ledger.age(server.client(), POSTS_PER_AGE, dice);
+                ledger.work(server.client(), dice, DEEDS / 2, || {});
+            }
             if dice.percent(50) {
                 server.stop();
             } else {
@@ -152,9 +164,22 @@ impl Record {
                     self.answered
                         .extend(header(&call.data(), "x-request-id").map(|id| (id, call.begun)));
                 }
+                "pwrite64" if is_of_log(call) && call.number(3).is_multiple_of(SEGMENT_BYTES) => {
+                    self.segments.push(call.begun);
+                }
                 _ => {}
             }
         }
+        println!(
+            "segments begun {} of calls {} max {:?}",
+            self.segments.len(),
+            self.calls.len(),
+            self.calls
+                .iter()
+                .filter(|c| c.name == "pwrite64" && is_of_log(c))
+                .map(|c| c.number(3) / SEGMENT_BYTES)
+                .max()
+        );
         self.marks.sort_unstable_by_key(|&(line, _, is_end)| (line, is_end));
         for (chapter, before) in self.ledger.chapters.iter().zip(&self.before.chapters) {
             let answers = chapter.history[before.history.len()..].iter().flat_map(|it| &it.answer);
@@ -164,8 +189,8 @@ impl Record {
         }
     }
 
-    /// Moments at which the power may fail, as numbers of steps; those of starts and compactions, and those right
-    /// after an answer, are drawn more often than others.
+    /// Moments at which the power may fail, as numbers of steps; those of starts and compactions, those right
+    /// after an answer, and those at which a segment is begun, are drawn more often than others.
     pub fn moment(&self, dice: &mut Dice) -> usize {
         let answers: Vec<_> = self.answered.values().copied().collect();
         let next = |line| answers.iter().copied().filter(|it| *it > line).min().unwrap_or(line);
@@ -175,7 +200,11 @@ impl Record {
                 let start = *dice.pick(&self.starts).unwrap();
                 start + dice.below(next(start) - start + 1)
             }
-            35..=69 => *dice.pick(&answers).unwrap(),
+            35..=64 => *dice.pick(&answers).unwrap(),
+            65..=79 => {
+                let segment = dice.pick(&self.segments).copied().unwrap_or_default();
+                segment + dice.below(AT_ONCE)
+            }
             _ => dice.below(self.marks.last().unwrap().0),
         };
         self.marks.partition_point(|(at, _, _)| *at <= line)
@@ -360,6 +389,10 @@ impl<'a> Replay<'a> {
             *position += done;
         }
     }
+}
+
+fn is_of_log(call: &Call) -> bool {
+    call.file(0).ends_with("db")
 }
 
 fn is_socket(call: &Call) -> bool {

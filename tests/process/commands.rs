@@ -32,6 +32,7 @@ fn help_names_every_command_and_each_explains_itself() {
         [
             "serve",
             "users",
+            "keys",
             "export",
             "import",
             "check",

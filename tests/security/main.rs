@@ -20,6 +20,7 @@ mod committed;
 mod errors;
 mod http;
 mod jwt;
+mod keys;
 mod login;
 mod names;
 mod process;

@@ -45,15 +45,16 @@ async fn a078_the_twenty_first_session_ends_the_least_recently_used() {
 }
 
 /// One connection that is kept alive.
-struct Line(BufReader<TcpStream>);
+pub struct Line(BufReader<TcpStream>);
 
 impl Line {
-    fn new(server: &Server) -> Self {
+    /// A new connection to `server`.
+    pub fn new(server: &Server) -> Self {
         Self(BufReader::new(TcpStream::connect(server.address()).unwrap()))
     }
 
     /// The status of a GET with this token.
-    fn status(&mut self, path: &str, access: &str) -> u16 {
+    pub fn status(&mut self, path: &str, access: &str) -> u16 {
         let request =
             format!("GET {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {access}\r\n\r\n");
         self.0.get_mut().write_all(request.as_bytes()).unwrap();
@@ -72,8 +73,8 @@ impl Line {
 }
 
 /// Everything that ends a session or takes a right, and the very next request of a connection that was there
-/// before. A dump that is restored and a key that is dropped need another process: see below and
-/// `tests/process/dump.rs`.
+/// before. A dump that is restored needs another process (`tests/process/dump.rs`); keys
+/// stand below and in `keys`.
 #[test]
 fn a105_what_has_ended_is_dead_at_the_next_request_of_the_same_connection() {
     let workplace = Workplace::new();

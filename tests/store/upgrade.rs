@@ -91,7 +91,7 @@ async fn domain(store: AnyStore, answers: &Value) -> Auth {
         random,
         throttle: None,
         passwords: PasswordPolicy::new(8, None),
-        tokens: prepared.tokens,
+        tokens: Arc::new(prepared.tokens).into(),
         policy: policy(),
     })
 }

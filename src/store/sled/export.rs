@@ -15,7 +15,7 @@ use super::DEADLINE;
 use super::keys::{Range, Table};
 use super::read::skip_corrupt;
 use super::staged::Staged;
-use super::writer::{self, Command};
+use super::writer::{self, Command, QUEUE_MAX};
 use crate::auth::model::id::{EventId, PostId, UserId};
 use crate::auth::model::post::Post;
 use crate::auth::model::user::User;
@@ -24,8 +24,9 @@ use crate::store::{Result, StoreError, codec};
 
 /// How many records a step reads in their order, while requests wait.
 const SCAN_MAX: usize = 256;
-/// How many changed ones a step reads anew: more than the writer changes between two of them, so that it ends.
-const DRAIN_MAX: usize = 1024;
+/// How many changed ones a step reads anew: as many as a full queue changes between two of them, where a step
+/// changes one record and notes one event, so that it ends.
+const DRAIN_MAX: usize = 2 * QUEUE_MAX;
 /// How many changed keys a journal holds.
 const CHANGED_MAX: usize = 100_000;
 /// How many readers there are at a time.

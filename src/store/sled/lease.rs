@@ -88,8 +88,11 @@ impl Lease {
         {
             return Err(OpenError::Newer { path: path.to_owned(), found });
         }
-        if manifest.is_none() && !is_vacant(path)? {
-            return Err(foreign());
+        if manifest.is_none() {
+            if !is_vacant(path)? {
+                return Err(foreign());
+            }
+            keep_name(path)?;
         }
         if found.permissions().mode() & 0o077 != 0 {
             tracing::warn!(path = %path.display(), "the data directory was open to others, it is 0700 now");
@@ -154,7 +157,7 @@ impl Manifest {
         }
     }
 
-    fn read(path: &Path) -> Result<Option<Self>, OpenError> {
+    pub(super) fn read(path: &Path) -> Result<Option<Self>, OpenError> {
         let file = path.join(MANIFEST);
         let text = match fs::read(&file) {
             Ok(text) => text,
@@ -192,16 +195,35 @@ pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
+/// Makes the directory and what is missing on the way to it; a name is there once its own directory is synced.
 fn create(path: &Path) -> Result<(), OpenError> {
-    if path.exists() {
-        return Ok(());
-    }
+    let missing =
+        path.ancestors().take_while(|part| !part.as_os_str().is_empty() && !part.exists());
+    let missing: Vec<&Path> = missing.collect();
     let create = || {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        sync_directory(parent.unwrap_or(Path::new(".")))
+        for &part in missing.iter().rev() {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(part)?;
+            sync_directory(parent(part))?;
+        }
+        Ok(())
     };
     create().map_err(|error| OpenError::io(path, error))
+}
+
+/// Makes the name of the directory durable, in case that a start before made it and was broken off.
+fn keep_name(path: &Path) -> Result<(), OpenError> {
+    match sync_directory(parent(path)) {
+        // Where we may not look, we have made no name.
+        Err(error) if error.kind() != io::ErrorKind::PermissionDenied => {
+            Err(OpenError::io(parent(path), error))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// The directory in which its name stands.
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Whether a store was begun here, or is about to be.

@@ -5,17 +5,28 @@
 //! The file is a row of segments, each with a checksummed header that holds its number in the log, and each
 //! filled with checksummed messages up to a cap. Only what sled replays is read: from the snapshot that it made
 //! at its last opening on. What stands before that, it reads with a check of its own at each access.
+//!
+//! A tear is the end of the log in the segment up to which the newest headers call the log stable, and in those
+//! after it: what counts there is whether it comes before the last commit that was answered. In a segment
+//! before, it is only the end of that segment to sled, and no count shows whether a page is missed that was
+//! said there and nowhere later. A cut of the power leaves such tears, in two ways: sectors of what is written
+//! over a free segment may arrive without the first, which holds the header; and a start that broke off may
+//! have cleared some sectors of a free segment, before [`super::tail`] put back a log in which it is not free
+//! yet. Both happen to spent segments only, and to those a tear is no loss, whatever made it. So a tear there
+//! is passed over if the segment is [`spent`], and refused in any other. What has overwritten it is no better
+//! sign: of a long message, one sector is told from damage by nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::path::Path;
 
 use super::lease::Manifest;
-use super::message::{MESSAGE_HEADER_MAX, Message, kind};
-use super::segments::{self, BadHeader, HEADER_BYTES, SEGMENT_BYTES, Segment, segments};
+use super::message::{Message, Messages, kind};
+use super::segments::{self, BadHeader, SEGMENT_BYTES, Segment, segments};
 use super::snapshot;
+use super::spent;
 use super::tally;
 
 /// A node that holds the tally, the one entry of its tree, is shorter than this.
@@ -37,6 +48,12 @@ pub(super) enum Damage {
     #[error("the segment at byte {at} is there twice")]
     Twice {
         /// Where the later one starts.
+        at: u64,
+    },
+    /// sled would go on without what stands in a segment, and in no later one.
+    #[error("it cannot be read at byte {at}, and sled would go on behind it")]
+    Broken {
+        /// Where it cannot be read.
         at: u64,
     },
     /// The log ends before a commit that was answered.
@@ -66,10 +83,24 @@ pub(super) fn inspect(
         return Ok(Ok(()));
     }
     let from = start_of(snapshot::log_end(directory)?);
+    let stable = stable(&segments, from);
+    let replayed: Vec<&Segment> =
+        segments.range(replayed(&segments, from)).map(|(_, segment)| segment).collect();
+    let mut spent = None;
     let mut reader = Reader::new(file, manifest);
-    for segment in segments.range(replayed(&segments, from)).map(|(_, segment)| segment) {
-        if !reader.read(segment)? {
+    for segment in &replayed {
+        if reader.read(segment)? {
+            continue;
+        }
+        if segment.number >= stable {
             break;
+        }
+        let spent: &BTreeSet<u64> = match &spent {
+            Some(spent) => spent,
+            None => spent.insert(spent::spent(&reader.file, &replayed, stable)?),
+        };
+        if !spent.contains(&segment.number) {
+            return Ok(Err(Damage::Broken { at: reader.at }));
         }
     }
     let end = reader.at;
@@ -89,10 +120,15 @@ pub(super) fn inspect(
 /// may be missing; from that one on, sled stops at the first that is, and if it is that very one, it replays
 /// nothing at all.
 fn replayed(segments: &BTreeMap<u64, Segment>, from: u64) -> Range<u64> {
-    let stable = segments.range(from..).map(|(_, segment)| segment.stable).fold(from, u64::max);
-    let numbers = (0..).map(|index| start_of(stable) + index * SEGMENT_BYTES);
+    let stable = stable(segments, from);
+    let numbers = (0..).map(|index| stable + index * SEGMENT_BYTES);
     let last = numbers.take_while(|number| segments.contains_key(number)).last();
     from..last.map_or(from, |last| last + SEGMENT_BYTES)
+}
+
+/// The number of the segment up to which the log is known to be stable.
+fn stable(segments: &BTreeMap<u64, Segment>, from: u64) -> u64 {
+    start_of(segments.range(from..).map(|(_, segment)| segment.stable).fold(from, u64::max))
 }
 
 /// The number of the segment in which this byte of the log is.
@@ -138,22 +174,12 @@ impl Reader {
     fn read(&mut self, &Segment { at, number, .. }: &Segment) -> io::Result<bool> {
         let mut content = std::mem::take(&mut self.content);
         segments::read(&self.file, at, &mut content)?;
-        let mut rest = content.get(HEADER_BYTES..).unwrap_or_default();
-        let mut offset = HEADER_BYTES as u64;
-        let mut is_whole = true;
-        while offset + MESSAGE_HEADER_MAX <= SEGMENT_BYTES {
-            let Some(message) = Message::first_in(rest, number / SEGMENT_BYTES) else {
-                is_whole = false;
-                break;
-            };
-            rest = rest.get(message.length..).unwrap_or_default();
-            offset += message.length as u64;
-            if message.kind == kind::CAP {
-                break;
-            }
-            self.note(&message, number + offset);
+        let mut messages = Messages::of(&content, number / SEGMENT_BYTES);
+        while let Some(message) = messages.next() {
+            self.note(&message, number + messages.offset);
         }
-        self.at = at + offset;
+        self.at = at + messages.offset;
+        let is_whole = !messages.is_torn;
         self.content = content;
         Ok(is_whole)
     }
@@ -188,6 +214,8 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::FileExt;
 
+    use super::super::lease::settled_length;
+    use super::super::segments::HEADER_BYTES;
     use super::*;
     use crate::store::sled::tally::Tally;
 
@@ -236,6 +264,108 @@ mod tests {
         assert!((1..COMMITS).contains(&found), "{found}");
         assert!(at <= 100_000, "{at}");
         assert_eq!(inspect(directory.path(), &manifest, found).unwrap(), Ok(()));
+    }
+
+    /// What each commit of [`worn`] writes, and what its first one writes once.
+    const WORN: u64 = 100;
+    const ONCE: usize = 50;
+
+    /// A log most of whose segments hold nothing that is not said anew later, and its length.
+    fn worn() -> (tempfile::TempDir, Manifest) {
+        let (directory, manifest) = (tempfile::tempdir().unwrap(), Manifest::unsealed("a".into()));
+        let db = ::sled::Config::new().path(directory.path()).flush_every_ms(None).open().unwrap();
+        let tally = Tally::resume(&db, directory.path(), &manifest).unwrap();
+        for number in 0..ONCE {
+            db.insert(number.to_be_bytes(), vec![1; 200]).unwrap();
+        }
+        for commit in 0..WORN {
+            db.insert("often", vec![u8::try_from(commit).unwrap(); 20_000]).unwrap();
+            let (tree, batch) = tally.next();
+            tree.apply_batch(batch).unwrap();
+            db.flush().unwrap();
+        }
+        drop((tally, db));
+        settled_length(&directory.path().join("db"));
+        (directory, manifest)
+    }
+
+    /// Whether sled finds all that [`worn`] wrote if its log is this.
+    fn is_complete(log: &[u8], directory: &Path, manifest: &Manifest) -> bool {
+        let copy = tempfile::tempdir().unwrap();
+        fs::copy(directory.join("conf"), copy.path().join("conf")).unwrap();
+        fs::write(copy.path().join("db"), log).unwrap();
+        let Ok(db) = ::sled::Config::new().path(copy.path()).flush_every_ms(None).open() else {
+            return false;
+        };
+        let last = vec![u8::try_from(WORN - 1).unwrap(); 20_000];
+        tally::held(&db, manifest).is_ok_and(|held| held == WORN)
+            && db.get("often").is_ok_and(|value| value.is_some_and(|value| *value == last))
+            && (0..ONCE).all(|key| db.get(key.to_be_bytes()).is_ok_and(|value| value.is_some()))
+    }
+
+    /// What [`worn`] has written, its segments in their order, and the first that is stable.
+    fn segments_of(directory: &Path) -> (Vec<u8>, Vec<Segment>, u64) {
+        let path = directory.join("db");
+        let segments = by_number(segments(&File::open(&path).unwrap()).unwrap()).unwrap();
+        let stable = stable(&segments, 0);
+        (fs::read(path).unwrap(), segments.into_values().collect(), stable)
+    }
+
+    fn holds_all(log: &[u8], directory: &Path, manifest: &Manifest) -> Result<(), Damage> {
+        fs::write(directory.join("db"), log).unwrap();
+        inspect(directory, manifest, WORN).unwrap()
+    }
+
+    #[test]
+    fn a_spent_segment_of_which_some_sectors_are_new_or_cleared_is_no_loss() {
+        const SECTOR: usize = 512;
+        let (directory, manifest) = worn();
+        let directory = directory.path();
+        let (sound, segments, stable) = segments_of(directory);
+        let start = |segment: &Segment| usize::try_from(segment.at).unwrap();
+        let new = &sound[start(segments.last().unwrap())..][..16 * SECTOR];
+        let contents = [new, &[0; 16 * SECTOR]];
+        let mut spent = 0;
+        let below = segments.iter().filter(|segment| segment.number < stable);
+        for (segment, content) in below.flat_map(|it| contents.map(|content| (it, content))) {
+            // The first sector, which holds the header, is the old one.
+            for written in [&[1][..], &[15], &[3, 4, 5], &[1, 3, 5, 7, 9, 11], &[8, 9, 10, 11, 12]]
+            {
+                let mut log = sound.clone();
+                for at in written.iter().map(|sector| sector * SECTOR) {
+                    log[start(segment) + at..][..SECTOR].copy_from_slice(&content[at..][..SECTOR]);
+                }
+                let inspected = holds_all(&log, directory, &manifest);
+                if inspected.is_ok() {
+                    assert!(is_complete(&log, directory, &manifest), "{segment:?}");
+                    spent += 1;
+                } else {
+                    assert!(matches!(inspected, Err(Damage::Broken { .. })), "{inspected:?}");
+                }
+            }
+        }
+        assert_eq!(spent, 2 * 2 * 5, "all of two segments");
+    }
+
+    #[test]
+    fn a_flipped_bit_is_found_or_it_is_no_loss() {
+        let (directory, manifest) = worn();
+        let directory = directory.path();
+        let (sound, segments, stable) = segments_of(directory);
+        let mut broken = 0;
+        for at in (HEADER_BYTES + 5..sound.len()).step_by(99_991) {
+            let mut log = sound.clone();
+            log[at] ^= 1 << (at % 8);
+            match holds_all(&log, directory, &manifest) {
+                Ok(()) => assert!(is_complete(&log, directory, &manifest), "byte {at}"),
+                Err(Damage::Broken { at: found }) => {
+                    assert!(found <= at as u64, "byte {at}");
+                    broken += 1;
+                }
+                Err(_) => {}
+            }
+        }
+        assert!(broken > 0, "below {stable}: {segments:?}");
     }
 
     #[test]

@@ -29,6 +29,7 @@ mod segments;
 mod server;
 mod sessions;
 mod snapshot;
+mod spent;
 mod staged;
 mod stopwatch;
 #[cfg(test)]
@@ -110,7 +111,13 @@ impl SledStore {
         let (queue, commands) = mpsc::channel(QUEUE_MAX);
         let room = Room::new(settings.path.clone(), settings.min_free_bytes);
         let journals = Journals::default();
-        let writer = Writer { database: Arc::clone(&database), queue: commands, room, journals };
+        let writer = Writer {
+            database: Arc::clone(&database),
+            queue: commands,
+            room,
+            journals,
+            unsynced_bytes: 0,
+        };
         let writer = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(|| writer.run())

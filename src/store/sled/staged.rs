@@ -18,6 +18,8 @@ pub(super) struct Staged<'a> {
     room: &'a mut Room,
     journals: &'a mut Journals,
     writes: Writes,
+    /// How many bytes were written, also those overwritten and taken back since.
+    bytes: usize,
     /// What the running step has overwritten in `writes`, to be put back if it fails.
     undo: Vec<(Table, Vec<u8>, Option<Write>)>,
 }
@@ -29,7 +31,7 @@ impl<'a> Staged<'a> {
         room: &'a mut Room,
         journals: &'a mut Journals,
     ) -> Self {
-        Self { database, room, journals, writes: Writes::new(), undo: Vec::new() }
+        Self { database, room, journals, writes: Writes::new(), bytes: 0, undo: Vec::new() }
     }
 
     /// Runs one step; one that fails leaves nothing behind.
@@ -45,6 +47,11 @@ impl<'a> Staged<'a> {
         }
         self.undo.clear();
         outcome
+    }
+
+    /// About how many bytes are to be written.
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// What is to be written.
@@ -137,6 +144,7 @@ impl<'a> Staged<'a> {
 
     fn write(&mut self, table: Table, key: Vec<u8>, value: Write) {
         self.journals.note(table, &key);
+        self.bytes += key.len() + value.as_ref().map_or(0, Vec::len);
         let before = self.writes.entry(table).or_default().insert(key.clone(), value);
         self.undo.push((table, key, before));
     }

@@ -17,6 +17,10 @@ use crate::store::{Result, StoreError};
 pub(super) const QUEUE_MAX: usize = 4096;
 /// How many steps are committed together at most.
 const BATCH_MAX: usize = 256;
+/// How many bytes are committed without a sync: the batch ends with the step that reaches them. From about 1 MiB
+/// of log on, sled may reuse room whose old content a power failure would still need, and its log is a few times
+/// what is written, since it rewrites nodes as a whole.
+const UNSYNCED_BYTES_MAX: usize = 128 << 10;
 
 /// How many steps the batch before must have had for a batch to wait for company: one client at a time never
 /// does, and a few gain less by sharing a sync than they lose by waiting.
@@ -76,6 +80,8 @@ pub(super) struct Writer {
     pub(super) room: Room,
     /// Who reads out what is being changed.
     pub(super) journals: Journals,
+    /// How many bytes were applied since the last sync.
+    pub(super) unsynced_bytes: usize,
 }
 
 impl Writer {
@@ -114,16 +120,23 @@ impl Writer {
                 Command::Note(job) => noted.push(job(&mut staged)),
                 Command::Close => self.queue.close(),
             }
-            let is_full = decided.len() + noted.len() >= BATCH_MAX;
+            let is_full = decided.len() + noted.len() >= BATCH_MAX
+                || self.unsynced_bytes + staged.bytes() >= UNSYNCED_BYTES_MAX;
             next = if is_full { None } else { self.queue.try_recv().ok() };
         }
+        self.unsynced_bytes += staged.bytes();
         let writes = staged.into_writes();
         let waits = !decided.is_empty() && !writes.is_empty();
         let applied = self.database.apply(writes);
         for acknowledge in noted {
             acknowledge(applied.clone());
         }
-        let outcome = if waits { applied.and_then(|()| self.database.sync()) } else { applied };
+        let outcome = if waits || self.unsynced_bytes >= UNSYNCED_BYTES_MAX {
+            self.unsynced_bytes = 0;
+            applied.and_then(|()| self.database.sync())
+        } else {
+            applied
+        };
         let steps = decided.len();
         for acknowledge in decided {
             acknowledge(outcome.clone());
@@ -141,6 +154,80 @@ const fn awaits_company(before: usize, queued: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::sled::keys::Table;
+    use crate::store::sled::tally::{Noted, noted};
+    use crate::store::sled::{Durability, SledSettings, SledStore, lease::Manifest};
+
+    const RECORD_BYTES: usize = 20 << 10;
+    /// How many of these records make a batch.
+    const FULL: usize = UNSYNCED_BYTES_MAX.div_ceil(RECORD_BYTES + 1);
+
+    fn store() -> (tempfile::TempDir, SledStore) {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, durability) = (directory.path().to_owned(), Durability::Fsync);
+        let settings = SledSettings { path, cache_bytes: 1 << 20, durability, min_free_bytes: 0 };
+        let store = SledStore::open(&settings).unwrap();
+        (directory, store)
+    }
+
+    fn record(staged: &mut Staged<'_>, number: u8) -> Result<()> {
+        staged.put(Table::Post, vec![number], &vec![1_u8; RECORD_BYTES - 10])
+    }
+
+    #[tokio::test]
+    async fn a_batch_ends_with_the_step_that_fills_it() {
+        let (_directory, store) = store();
+        let (go, is_free) = std::sync::mpsc::channel::<()>();
+        let decided = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let (first, mut batches) = mpsc::unbounded_channel();
+        let first_job = Box::new(move |_: &mut Staged<'_>| -> Acknowledge {
+            is_free.recv().unwrap();
+            Box::new(drop)
+        });
+        store.enqueue(Command::Run(first_job)).unwrap();
+        for number in 0..20 {
+            let (decided, first) = (Arc::clone(&decided), first.clone());
+            let job = Box::new(move |staged: &mut Staged<'_>| -> Acknowledge {
+                record(staged, number).unwrap();
+                decided.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                Box::new(move |_| {
+                    let decided = decided.load(std::sync::atomic::Ordering::SeqCst);
+                    first.send(decided).unwrap();
+                })
+            });
+            store.enqueue(Command::Run(job)).unwrap();
+        }
+        drop(first);
+        go.send(()).unwrap();
+        let mut ends = Vec::new();
+        while let Some(decided) = batches.recv().await {
+            ends.push(decided);
+        }
+        ends.dedup();
+        assert_eq!(ends, [FULL, 2 * FULL, 20]);
+    }
+
+    #[tokio::test]
+    async fn what_waits_for_no_sync_is_synced_once_it_is_much() {
+        let (directory, store) = store();
+        let promised = || {
+            let manifest = Manifest::read(directory.path()).unwrap().unwrap();
+            let Noted::Commits(commits) =
+                noted(&manifest.directory.path(directory.path()), &manifest).unwrap()
+            else {
+                panic!("no commits are noted")
+            };
+            commits
+        };
+        let before = promised();
+        for number in 0..u8::try_from(FULL).unwrap() {
+            assert_eq!(promised(), before, "after {number} notes");
+            store.note(move |staged| record(staged, number)).await.unwrap();
+        }
+        // A step that changes nothing is answered after the batch before it has been synced.
+        store.change(|_| Ok(())).await.unwrap();
+        assert_eq!(promised(), before + FULL as u64);
+    }
 
     #[test]
     fn a_lone_client_never_waits_for_company() {

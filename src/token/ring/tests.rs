@@ -39,7 +39,7 @@ fn a_changed_algorithm_retires_the_old_key_until_its_last_token_has_expired() {
     assert!(new.tokens.verify_access(&token, NOW).is_ok());
     let fresh = new.tokens.sign_access(&access_claims()).unwrap();
     assert_eq!(part(&fresh, 0)["alg"], "ES256");
-    assert_eq!(new.tokens.jwk_set()["keys"].as_array().unwrap().len(), 2);
+    assert_eq!(new.tokens.jwk_set(NOW)["keys"].as_array().unwrap().len(), 2);
     let keys = new.store.unwrap();
     assert_eq!(keys.len(), 3);
 
@@ -148,4 +148,93 @@ fn debug_output_holds_no_key() {
     let prepared = start(&settings(Algorithm::Hs256), &SigningKeys::default(), NOW);
     let shown = format!("{prepared:?} {:?}", settings(Algorithm::Hs256));
     assert!(!shown.contains(SECRET) && !shown.contains(&SECRET[..16]), "{shown}");
+}
+
+/// How long old keys are kept in these tests.
+const REMAINING: Remaining = Remaining { access: ACCESS_TTL_MAX, refresh: TTL };
+
+#[test]
+fn a_rotation_adds_a_key_of_each_kind_and_an_old_one_goes_at_its_time() {
+    for algorithm in Algorithm::ALL.into_iter().filter(|algorithm| !algorithm.is_symmetric()) {
+        let old = start(&settings(algorithm), &SigningKeys::default(), NOW);
+        let (access, refresh) = (
+            old.tokens.sign_access(&access_claims()).unwrap(),
+            old.tokens.sign_refresh(&refresh_claims()).unwrap(),
+        );
+        let before = stored(old.store.unwrap());
+        let random = SeededRandom::new(2);
+        let (new, keys) = rotate(&old.tokens, &before, REMAINING, NOW, &random).unwrap();
+        let firsts: Vec<_> = keys.iter().map(|key| (key.purpose, key.verifies_until)).collect();
+        let (access_end, refresh_end) = (NOW.after(ACCESS_TTL_MAX), NOW.after(TTL));
+        assert_eq!(
+            firsts,
+            [
+                (KeyPurpose::Access, None),
+                (KeyPurpose::Refresh, None),
+                (KeyPurpose::Access, Some(access_end)),
+                (KeyPurpose::Refresh, Some(refresh_end)),
+            ]
+        );
+        let just_before = NOW.after(TTL.saturating_sub(Duration::from_millis(1)));
+        assert!(new.verify_access(&access, just_before).is_ok());
+        assert!(new.verify_refresh(&refresh, just_before).is_ok());
+        assert_eq!(new.verify_refresh(&refresh, refresh_end), Err(InvalidToken::UnknownKey));
+        assert_eq!(new.verify_access(&access, access_end), Err(InvalidToken::UnknownKey));
+        // The next start finds all of them, and whatever is over by then is gone from the store too.
+        let again = start(&settings(algorithm), &stored(keys.clone()), NOW);
+        assert_eq!(again.store, None);
+        assert!(again.tokens.verify_access(&access, NOW).is_ok());
+        assert_eq!(again.tokens.keys(NOW), new.keys(NOW));
+        assert_eq!(start(&settings(algorithm), &stored(keys), access_end).store.unwrap().len(), 2);
+    }
+}
+
+#[test]
+fn a_rotation_can_drop_every_older_key() {
+    let old = start(&settings(Algorithm::EdDsa), &SigningKeys::default(), NOW);
+    let token = old.tokens.sign_access(&access_claims()).unwrap();
+    let before = stored(old.store.unwrap());
+    let random = SeededRandom::new(2);
+    let (second, keys) = rotate(&old.tokens, &before, REMAINING, NOW, &random).unwrap();
+    let newer = second.sign_access(&access_claims()).unwrap();
+    let dropped = rotate(&second, &stored(keys), Remaining::default(), NOW, &random).unwrap();
+    let (third, keys) = dropped;
+    assert_eq!((keys.len(), third.keys(NOW).len()), (2, 2));
+    for token in [&token, &newer] {
+        assert!(second.verify_access(token, NOW).is_ok());
+        assert_eq!(third.verify_access(token, NOW), Err(InvalidToken::UnknownKey));
+        assert!(!third.has_made(token, NOW));
+    }
+}
+
+#[test]
+fn rotating_again_and_again_is_refused_rather_than_losing_a_live_token() {
+    let mut tokens = start(&settings(Algorithm::EdDsa), &SigningKeys::default(), NOW);
+    let first = tokens.tokens.sign_refresh(&refresh_claims()).unwrap();
+    let mut keys = tokens.store.take().unwrap();
+    let (mut current, random) = (tokens.tokens, SeededRandom::new(2));
+    for _ in 1..KEYS_MAX / 2 {
+        let rotated = rotate(&current, &stored(keys), REMAINING, NOW, &random).unwrap();
+        (current, keys) = rotated;
+    }
+    assert!(current.verify_refresh(&first, NOW).is_ok());
+    let refused = rotate(&current, &stored(keys.clone()), REMAINING, NOW, &random);
+    assert!(matches!(refused, Err(KeyError::TooMany)));
+    let later = NOW.after(TTL);
+    assert!(rotate(&current, &stored(keys.clone()), REMAINING, later, &random).is_ok());
+    assert!(rotate(&current, &stored(keys), Remaining::default(), NOW, &random).is_ok());
+}
+
+#[test]
+fn configured_and_lost_keys_do_not_rotate() {
+    let random = SeededRandom::new(2);
+    let configured = start(&settings(Algorithm::Hs256), &SigningKeys::default(), NOW);
+    let keys = stored(configured.store.unwrap());
+    let refused = rotate(&configured.tokens, &keys, REMAINING, NOW, &random);
+    assert!(matches!(refused, Err(KeyError::Configured)));
+    let tokens = tokens(Algorithm::EdDsa);
+    for keys in [&keys.keys[..1], &keys.keys[1..]] {
+        let refused = rotate(&tokens, &stored(keys.to_vec()), REMAINING, NOW, &random);
+        assert!(matches!(refused, Err(KeyError::Lost)));
+    }
 }

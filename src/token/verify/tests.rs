@@ -90,7 +90,7 @@ fn a_public_key_is_no_hmac_secret() {
     for algorithm in [Algorithm::EdDsa, Algorithm::Es256, Algorithm::Rs256] {
         let tokens = tokens(algorithm);
         let token = tokens.sign_access(&access_claims()).unwrap();
-        let jwk = tokens.jwk_set()["keys"][0].clone();
+        let jwk = tokens.jwk_set(NOW)["keys"][0].clone();
         let member = |name: &str| URL_SAFE_NO_PAD.decode(jwk[name].as_str()?).ok();
         let raw = member("x").or_else(|| member("n")).unwrap();
         let pem = format!(

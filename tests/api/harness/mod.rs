@@ -5,6 +5,7 @@ mod answer;
 mod call;
 mod laws;
 pub mod schema;
+mod watched;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
@@ -44,6 +45,7 @@ use tempfile::TempDir;
 pub use self::answer::{Answer, Pair};
 pub use self::call::Call;
 pub use self::laws::{DOCUMENT, EVERYTHING, document};
+pub use self::watched::Watched;
 
 /// Must be in no refusal: tests put it wherever something is refused.
 pub const CANARY: &str = "hunter2";
@@ -175,6 +177,8 @@ pub struct TestServer {
     pub auth: Arc<Auth>,
     /// The store below it.
     pub store: Arc<dyn Store>,
+    /// The same, as whoever watches it.
+    pub watched: Arc<Watched>,
     /// Moves when told to.
     pub clock: Arc<ManualClock>,
     /// Counts what it hashes.
@@ -196,7 +200,8 @@ impl TestServer {
         let mut settings = Settings::default();
         choose(&mut settings);
         let directory = tempfile::tempdir().unwrap();
-        let store: Arc<dyn Store> = Arc::new(open(&directory));
+        let watched = Arc::new(Watched::new(Arc::new(open(&directory))));
+        let store = Arc::clone(&watched) as Arc<dyn Store>;
         let clock = Arc::new(ManualClock::at(NOW));
         let tap = Tap { source: SeededRandom::new(settings.seed), is_dry: AtomicBool::default() };
         let tap = Arc::new(tap);
@@ -216,7 +221,7 @@ impl TestServer {
             hasher: hasher.clone(),
             throttle: throttle.map(Arc::new),
             passwords: PasswordPolicy::new(8, None),
-            tokens: prepared.tokens,
+            tokens: Arc::new(prepared.tokens).into(),
             policy: settings.policy,
         }));
         let application = http::application(http::Parts {
@@ -238,6 +243,7 @@ impl TestServer {
             client,
             auth,
             store,
+            watched,
             clock,
             hasher,
             random: tap,
