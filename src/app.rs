@@ -23,7 +23,7 @@ use self::domain::{ClockRule, Domain, Missing};
 use crate::admin::server::AdminSocket;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::http::{self, Features, health::Heartbeat};
+use crate::http::{self, Features, health::Heartbeat, trust::Trust};
 use crate::store::Store;
 
 /// The OpenAPI document of a server with this configuration.
@@ -53,6 +53,8 @@ struct RunSettings {
     public_url: String,
     https: bool,
     allowed_hosts: Vec<String>,
+    trust: Trust,
+    cors_origins: Vec<String>,
     connections_max: usize,
     shutdown_timeout: Duration,
     sweep_interval: Duration,
@@ -97,6 +99,8 @@ impl App {
                 public_url: config.server.public_url.as_str().to_owned(),
                 https: config.server.public_url.is_https(),
                 allowed_hosts: config.server.allowed_hosts.clone(),
+                trust: settings::trust(config),
+                cors_origins: config.server.cors_origins.clone(),
                 connections_max: files::connections(config.server.max_connections),
                 shutdown_timeout: config.server.shutdown_timeout,
                 sweep_interval: config.sessions.sweep_interval,
@@ -149,6 +153,8 @@ impl App {
             public_url: settings.public_url,
             https: settings.https,
             allowed_hosts: settings.allowed_hosts,
+            trust: settings.trust,
+            cors_origins: settings.cors_origins,
             features: settings.features,
         });
         let (stop, stopped) = watch::channel(false);

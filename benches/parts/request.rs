@@ -11,6 +11,7 @@ use keystile::clock::{SystemClock, Timestamp};
 use keystile::config::Config;
 use keystile::config::sources::{Environment, Sources};
 use keystile::http::health::Heartbeat;
+use keystile::http::trust::Trust;
 use keystile::http::{self, Features};
 use keystile::password::Password;
 use keystile::random::SystemRandom;
@@ -63,6 +64,8 @@ fn application(domain: &Domain) -> Result<impl Endpoint<Output = poem::Response>
         public_url: "http://127.0.0.1:8000".to_owned(),
         https: false,
         allowed_hosts: vec![],
+        trust: Trust::nobody(),
+        cors_origins: vec![],
         features: Features { docs: true, samples: true, password_grant: true },
     }))
 }

@@ -8,8 +8,10 @@ use anyhow::Context;
 use crate::auth::model::attempts::AccountLimits;
 use crate::auth::model::username::NamePolicy;
 use crate::auth::policy::{Policy, RESERVED_NAMES, Registration};
+use crate::config::proxies::Proxies;
 use crate::config::{self, Config};
 use crate::http::Features;
+use crate::http::trust::Trust;
 use crate::password::policy::{BreachedList, PasswordPolicy};
 use crate::password::settings::{HashSettings, default_workers, memory_limit_kib};
 use crate::store::sled::{Durability, SledSettings};
@@ -26,6 +28,12 @@ pub(super) fn features(config: &Config) -> Features {
         samples: config.samples.enabled,
         password_grant: config.oauth.password_grant,
     }
+}
+
+/// Whom to believe about where a request comes from.
+pub(super) fn trust(config: &Config) -> Trust {
+    let Proxies { networks, local, header } = config.server.proxies.clone();
+    Trust { networks, local, header }
 }
 
 /// How the store is opened.

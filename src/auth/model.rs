@@ -8,6 +8,7 @@ pub mod attempts;
 pub mod audit;
 pub mod id;
 pub mod key;
+pub mod network;
 pub mod post;
 pub mod scope;
 pub mod session;

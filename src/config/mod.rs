@@ -9,6 +9,7 @@ pub mod key;
 pub mod log;
 pub mod oauth;
 pub mod passwords;
+pub mod proxies;
 pub mod roles;
 pub mod samples;
 pub mod secret;
@@ -108,7 +109,7 @@ impl Config {
     pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
         let values = sources.read()?;
         let mut warnings = sources.misspelt();
-        let server = Server::read(&values)?;
+        let server = Server::read(&values, &mut warnings)?;
         let tokens = Tokens::read(&values, &server.public_url, &mut warnings)?;
         let users = Users::read(&values)?;
         let shown = shown(&values, &tokens);

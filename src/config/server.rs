@@ -5,13 +5,17 @@ use std::time::Duration;
 
 use super::ConfigError;
 use super::key::{Key, Kind};
+use super::proxies::{self, Proxies};
 use super::values::Values;
 
 pub(super) const KEYS: &[Key] = &[
     Key::new("server.listen", Kind::List, "127.0.0.1:8000"),
     Key::new("server.public_url", Kind::Text, "http://127.0.0.1:8000"),
     Key::new("server.behind_tls_proxy", Kind::Flag, "false"),
+    proxies::TRUSTED,
+    proxies::HEADER,
     Key::unset("server.allowed_hosts", Kind::List),
+    Key::unset("server.cors_origins", Kind::List),
     Key::new("server.max_connections", Kind::Number, "1024"),
     Key::new("server.shutdown_timeout", Kind::Text, "8s"),
     Key::new("server.docs", Kind::Flag, "true"),
@@ -28,8 +32,12 @@ pub struct Server {
     pub public_url: PublicUrl,
     /// Whether somebody in front of us speaks TLS, so that cleartext may leave the loopback.
     pub behind_tls_proxy: bool,
+    /// Which proxies stand in front.
+    pub proxies: Proxies,
     /// The only hosts that requests may name, without port; any if empty.
     pub allowed_hosts: Vec<String>,
+    /// The origins whose scripts may read answers.
+    pub cors_origins: Vec<String>,
     /// How many connections there may be at once.
     pub max_connections: u32,
     /// How long requests in flight are waited for.
@@ -46,14 +54,16 @@ pub struct PublicUrl {
 }
 
 impl Server {
-    pub(super) fn read(values: &Values) -> Result<Self, ConfigError> {
+    pub(super) fn read(values: &Values, warnings: &mut Vec<String>) -> Result<Self, ConfigError> {
         let server = Self {
             listen: values.list("server.listen", |text| {
                 text.parse().map_err(|_| "must be addresses with port such as 127.0.0.1:8000")
             })?,
             public_url: values.text("server.public_url", PublicUrl::parse)?,
             behind_tls_proxy: values.flag("server.behind_tls_proxy")?,
+            proxies: Proxies::read(values)?,
             allowed_hosts: values.list("server.allowed_hosts", host)?,
+            cors_origins: values.list("server.cors_origins", origin)?,
             max_connections: values.number("server.max_connections", 1..=1_000_000)?,
             shutdown_timeout: values.duration(
                 "server.shutdown_timeout",
@@ -71,6 +81,7 @@ impl Server {
                 "cleartext on another address than loopback needs server.behind_tls_proxy = true",
             ));
         }
+        warnings.extend(proxies::warnings(&server, values));
         Ok(server)
     }
 }
@@ -134,6 +145,16 @@ fn host(text: &str) -> Result<String, &'static str> {
         );
     }
     Ok(text.to_owned())
+}
+
+/// An origin as browsers send it: without the port that its scheme has anyway.
+fn origin(text: &str) -> Result<String, &'static str> {
+    let origin = PublicUrl::parse(text)?;
+    let usual_port = if origin.is_https() { ":443" } else { ":80" };
+    if text.ends_with(usual_port) {
+        return Err("must be without the port that the scheme has anyway");
+    }
+    Ok(origin.text)
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -215,6 +236,31 @@ mod tests {
         for host in ["", "*", "Login.example.org", "a:80", "[::1]:80", "::1", "https://a", "a/b"] {
             let refused = refusal(&format!("[server]\nallowed_hosts = ['{host}']"));
             assert!(refused.contains("server.allowed_hosts"), "{host}");
+        }
+    }
+
+    #[test]
+    fn cors_origins_are_as_browsers_send_them() {
+        let listed =
+            "[server]\ncors_origins = ['https://app.example.org', 'http://localhost:3000']";
+        let origins = load(listed).unwrap().server.cors_origins;
+        assert_eq!(origins, ["https://app.example.org", "http://localhost:3000"]);
+        assert!(load("").unwrap().server.cors_origins.is_empty());
+        for origin in [
+            "*",
+            "null",
+            "",
+            "app.example.org",
+            "https://App.example.org",
+            "https://app.example.org/",
+            "https://app.example.org:443",
+            "http://localhost:80",
+            "http://app.example.org",
+            "https://*.example.org",
+            "https://user@app.example.org",
+        ] {
+            let refused = refusal(&format!("[server]\ncors_origins = ['{origin}']"));
+            assert!(refused.contains("server.cors_origins"), "{origin}");
         }
     }
 

@@ -15,7 +15,6 @@ use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions, OAuthSco
 
 use super::body::form;
 use super::exchange::Exchange;
-use super::origin::client;
 use super::problem::{Code, Problem};
 use super::urlencoded;
 use crate::auth::Auth;
@@ -99,7 +98,7 @@ impl<'a> ApiExtractor<'a> for Caller {
         let token = required(request, body).await?;
         let identity = auth_of(request)?.authenticate(token).await.map_err(Problem::from)?;
         if let Some(exchange) = Exchange::of(request) {
-            exchange.note_caller(identity.user().id, client(request));
+            exchange.note_caller(identity.user().id);
         }
         Ok(Self { identity, token: token.to_owned() })
     }

@@ -6,6 +6,7 @@
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -16,11 +17,14 @@ use poem::{Endpoint, IntoResponse, PathPattern, Request, Response, Result};
 
 use super::admit;
 use super::body;
+use super::cors::Cors;
 use super::exchange::{Exchange, RequestId, RequestIds};
+use super::origin;
 use super::problem::{Code, Problem};
 use super::refusal::problem_of;
 use super::routes::Routes;
 use super::shape::Shape;
+use super::trust::Trust;
 use crate::clock::Clock;
 
 /// How long an operation may take once its request is there.
@@ -51,6 +55,10 @@ pub struct Edge<E> {
     pub https: bool,
     /// The only hosts that requests may name, any if empty.
     pub allowed_hosts: Vec<String>,
+    /// Whom to believe about where a request comes from.
+    pub trust: Arc<Trust>,
+    /// Which scripts of other origins may read answers.
+    pub cors: Cors,
 }
 
 /// What is still known of a request once the routes have taken it.
@@ -68,21 +76,31 @@ impl<E: Endpoint> Endpoint for Edge<E> {
         let asked = Asked {
             method: request.method().clone(),
             uri: request.uri().clone(),
-            exchange: Exchange::new(self.ids.next(self.clock.now())),
+            exchange: Exchange::new(
+                self.ids.next(self.clock.now()),
+                origin::client(&request, &self.trust),
+            ),
             at: Instant::now(),
         };
+        let origin = self.cors.listed(&request);
         let answer = if let Err(problem) = self.receive(&mut request).await {
             Err(problem.into())
+        } else if let Some(permission) = self.cors.preflight(&request, &self.routes) {
+            Ok(permission)
         } else {
             request.set_data(asked.exchange.clone());
-            in_time(unwound(self.inner.call(request)))
+            // Pinned where it is made: it is large, and each wrapper would move it.
+            let operation = pin!(self.inner.call(request));
+            in_time(unwound(operation))
                 .await
                 .unwrap_or_else(|problem| Err(problem.into()))
+                .map(IntoResponse::into_response)
         };
         let (mut response, problem) = match answer {
-            Ok(answer) => (answer.into_response(), None),
+            Ok(answer) => (answer, None),
             Err(error) => self.refuse(error, &asked),
         };
+        self.cors.add_headers(response.headers_mut(), origin);
         self.add_headers(response.headers_mut(), asked.exchange.id());
         self.log(&asked, &response, problem.as_ref());
         asked.exchange.tell_of_denial(response.status());
@@ -187,10 +205,9 @@ fn panicked() -> Problem {
     Problem::internal("a handler panicked")
 }
 
-/// Runs `future`, a panic in it being a refusal like any other.
-async fn unwound<F: Future>(future: F) -> std::result::Result<F::Output, Problem> {
-    let mut future = std::pin::pin!(future);
-    poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+/// Runs `operation`, a panic in it being a refusal like any other.
+async fn unwound<F: Future>(mut operation: Pin<&mut F>) -> std::result::Result<F::Output, Problem> {
+    poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| operation.as_mut().poll(context))) {
         Ok(poll) => poll.map(Ok),
         Err(_) => Poll::Ready(Err(panicked())),
     })
@@ -201,7 +218,7 @@ async fn unwound<F: Future>(future: F) -> std::result::Result<F::Output, Problem
 async fn in_time<T>(
     future: impl Future<Output = std::result::Result<T, Problem>>,
 ) -> std::result::Result<T, Problem> {
-    let mut future = std::pin::pin!(future);
+    let mut future = pin!(future);
     // Most answers are there at the first look, which costs no timer.
     if let Poll::Ready(output) = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
         return output;

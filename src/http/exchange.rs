@@ -1,4 +1,5 @@
-//! What belongs to one request and its answer: the request id, and who turned out to be asking.
+//! What belongs to one request and its answer: the request id, where it came from, and who turned out to be
+//! asking.
 //!
 //! Written by the edge and the bearer check, read by the log line.
 
@@ -69,21 +70,22 @@ impl RequestIds {
     }
 }
 
-/// One request's id and caller, shared between the edge and whoever learns who is calling.
+/// One request's id, origin and caller, shared between the edge and whoever learns who is calling.
 #[derive(Clone, Debug)]
 pub struct Exchange(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     id: RequestId,
-    caller: OnceLock<(UserId, Option<IpAddr>)>,
+    client: Option<IpAddr>,
+    caller: OnceLock<UserId>,
 }
 
 impl Exchange {
-    /// The exchange of request `id`, its caller not yet known.
+    /// The exchange of request `id` from the address `client`, its caller not yet known.
     #[must_use]
-    pub fn new(id: RequestId) -> Self {
-        Self(Arc::new(Inner { id, caller: OnceLock::new() }))
+    pub fn new(id: RequestId, client: Option<IpAddr>) -> Self {
+        Self(Arc::new(Inner { id, client, caller: OnceLock::new() }))
     }
 
     /// The exchange that the edge opened for `request`.
@@ -98,25 +100,31 @@ impl Exchange {
         self.0.id
     }
 
-    /// Notes for the log who is calling, and from where; the first note stands.
-    pub fn note_caller(&self, caller: UserId, ip: Option<IpAddr>) {
-        self.0.caller.get_or_init(|| (caller, ip));
+    /// The address that the request came from; none if over no network.
+    #[must_use]
+    pub fn client(&self) -> Option<IpAddr> {
+        self.0.client
+    }
+
+    /// Notes for the log who is calling; the first note stands.
+    pub fn note_caller(&self, caller: UserId) {
+        self.0.caller.get_or_init(|| caller);
     }
 
     /// Who is calling, once known.
     #[must_use]
     pub fn caller(&self) -> Option<UserId> {
-        self.0.caller.get().map(|(caller, _)| *caller)
+        self.0.caller.get().copied()
     }
 
     /// Tells of an answer that denies the caller something.
     pub fn tell_of_denial(&self, status: StatusCode) {
         if status == StatusCode::FORBIDDEN
-            && let Some((caller, ip)) = self.0.caller.get()
+            && let Some(caller) = self.caller()
         {
             let request_id = Some(self.0.id.to_string());
-            let origin = Origin { ip: *ip, user_agent: None, request_id };
-            Incident::AccessDenied.tell((Actor::User(*caller), None), &origin);
+            let origin = Origin { ip: self.0.client, user_agent: None, request_id };
+            Incident::AccessDenied.tell((Actor::User(caller), None), &origin);
         }
     }
 }

@@ -66,6 +66,8 @@ pub struct Gate<S> {
     /// When the last patience with a peer ends that still sends.
     linger_until: Option<Instant>,
     timer: Pin<Box<Sleep>>,
+    /// Whether the timer wakes the task when it goes off.
+    is_armed: bool,
     seat: Seat,
 }
 
@@ -85,6 +87,7 @@ impl<S> Gate<S> {
             stalled_at: None,
             linger_until: None,
             timer: Box::pin(sleep_until(now + IDLE_DEADLINE)),
+            is_armed: false,
             seat,
         }
     }
@@ -104,6 +107,7 @@ impl<S> Gate<S> {
         if deadline < self.timer.deadline() {
             self.timer.as_mut().reset(deadline);
         }
+        self.is_armed = true;
         while self.timer.as_mut().poll(context).is_ready() {
             if deadline <= Instant::now() {
                 return true;
@@ -296,7 +300,11 @@ impl<S> Gate<S> {
             if was_busy && is_answer {
                 self.seat.is_free(self.moved_at);
                 // Who read while the request was in flight may not read again unasked.
-                if !self.held.is_empty() || self.poll_silence(context) {
+                let is_asleep = !self.is_armed || self.timer.is_elapsed();
+                if !self.held.is_empty()
+                    || self.seat.must_go(context)
+                    || is_asleep && self.poll_silence(context)
+                {
                     context.waker().wake_by_ref();
                 }
             }

@@ -11,6 +11,7 @@
 pub mod exchange;
 pub mod problem;
 pub mod shape;
+pub mod trust;
 
 pub mod fail;
 pub mod refusal;
@@ -20,6 +21,7 @@ pub mod urlencoded;
 pub mod admit;
 pub mod body;
 mod bounds;
+pub mod cors;
 pub mod edge;
 
 pub mod answer;
@@ -34,6 +36,7 @@ pub mod view;
 
 pub mod account;
 pub mod admin;
+pub mod connection;
 pub mod forward_auth;
 pub mod health;
 pub mod home;
@@ -63,9 +66,12 @@ use poem::endpoint::BoxEndpoint;
 use poem::{Endpoint, EndpointExt, IntoEndpoint, Response, Server};
 use poem_openapi::{OpenApi, OpenApiService};
 
+use self::connection::ConnectionApi;
+use self::cors::Cors;
 use self::health::Heartbeat;
 use self::listener::Listeners;
 use self::routes::{Routes, Slashed};
+use self::trust::Trust;
 use crate::auth::Auth;
 use crate::clock::Clock;
 use crate::random::Random;
@@ -97,6 +103,10 @@ pub struct Parts {
     pub https: bool,
     /// The only hosts that requests may name, any if empty.
     pub allowed_hosts: Vec<String>,
+    /// Whom to believe about where a request comes from.
+    pub trust: Trust,
+    /// The origins whose scripts may read answers.
+    pub cors_origins: Vec<String>,
     /// Which routes there are.
     pub features: Features,
 }
@@ -111,12 +121,17 @@ const SLASHED: [Slashed; 2] = [
 #[must_use]
 pub fn application(parts: Parts) -> impl Endpoint<Output = Response> + 'static {
     let features = parts.features;
-    let Operations { routes, service } = operations(&parts.heartbeat, features, parts.public_url);
+    let trust = Arc::new(parts.trust);
+    let connection = ConnectionApi { trust: Arc::clone(&trust), https: parts.https };
+    let Operations { routes, service } =
+        operations(&parts.heartbeat, features, parts.public_url, connection);
     let settings = site::Settings {
         clock: parts.clock,
         random: parts.random,
         https: parts.https,
         allowed_hosts: parts.allowed_hosts,
+        trust,
+        cors: Cors::new(&parts.cors_origins),
         docs: features.docs,
     };
     let document = move || openapi(features);
@@ -128,12 +143,18 @@ pub fn application(parts: Parts) -> impl Endpoint<Output = Response> + 'static {
 /// # Errors
 /// When it cannot be made, which is a defect.
 pub fn openapi(features: Features) -> Result<String, serde_json::Error> {
-    let spec = operations(&Arc::default(), features, String::new()).service.spec();
+    let connection = ConnectionApi { trust: Arc::new(Trust::nobody()), https: false };
+    let spec = operations(&Arc::default(), features, String::new(), connection).service.spec();
     document::finish(&spec, &SLASHED, features.password_grant)
 }
 
 /// The operations that `features` leaves.
-fn operations(heartbeat: &Arc<Heartbeat>, features: Features, public_url: String) -> Operations {
+fn operations(
+    heartbeat: &Arc<Heartbeat>,
+    features: Features,
+    public_url: String,
+    connection: ConnectionApi,
+) -> Operations {
     let Features { docs, samples, password_grant } = features;
     let always = (
         token::TokenApi { password_grant },
@@ -144,6 +165,7 @@ fn operations(heartbeat: &Arc<Heartbeat>, features: Features, public_url: String
         forward_auth::ForwardAuthApi,
         well_known::WellKnownApi { public_url, password_grant, docs },
         health::HealthApi(Arc::clone(heartbeat)),
+        connection,
     );
     let resources = (samples::protected::ProtectedApi, samples::posts::PostsApi);
     match (samples, password_grant) {

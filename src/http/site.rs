@@ -8,10 +8,12 @@ use poem::http::Uri;
 use poem::http::uri::PathAndQuery;
 use poem::{Endpoint, IntoEndpoint, PathPattern, Request, Response, Result, Route};
 
+use super::cors::Cors;
 use super::docs;
 use super::edge::Edge;
 use super::exchange::RequestIds;
 use super::routes::{Routes, Slashed};
+use super::trust::Trust;
 use crate::clock::Clock;
 use crate::random::Random;
 
@@ -25,6 +27,10 @@ pub struct Settings {
     pub https: bool,
     /// The only hosts that requests may name, any if empty.
     pub allowed_hosts: Vec<String>,
+    /// Whom to believe about where a request comes from.
+    pub trust: Arc<Trust>,
+    /// Which scripts of other origins may read answers.
+    pub cors: Cors,
     /// Whether the documentation is served.
     pub docs: bool,
 }
@@ -42,7 +48,7 @@ pub fn site<E>(
 where
     E: Endpoint<Output = Response> + 'static,
 {
-    let Settings { clock, random, https, allowed_hosts, docs } = settings;
+    let Settings { clock, random, https, allowed_hosts, trust, cors, docs } = settings;
     let api = Arc::new(api.into_endpoint());
     let (mut pages, mut paths) = (Route::new(), Vec::new());
     for slashed in slashed.iter().filter(|slashed| routes.contains(slashed.path)) {
@@ -63,7 +69,16 @@ where
         paths.extend(docs::PATHS);
     }
     let ids = RequestIds::new(random.as_ref());
-    Edge { inner: Site { pages, paths, api }, routes, clock, ids, https, allowed_hosts }
+    Edge {
+        inner: Site { pages, paths, api },
+        routes,
+        clock,
+        ids,
+        https,
+        allowed_hosts,
+        trust,
+        cors,
+    }
 }
 
 /// The operations, and before them the few paths that they cannot have. A router around their own

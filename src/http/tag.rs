@@ -17,6 +17,6 @@ pub enum Tag {
     Samples,
     /// What other services need to know
     Discovery,
-    /// For load balancers and containers
+    /// For load balancers, proxies and containers
     Health,
 }

@@ -28,6 +28,7 @@ mod load;
 mod login;
 mod names;
 mod process;
+mod proxy;
 mod refresh;
 mod secrets;
 mod sessions;

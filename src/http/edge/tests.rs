@@ -34,6 +34,8 @@ pub(in crate::http) fn behind<T: OpenApi + 'static>(
         random: Arc::new(SeededRandom::new(7)),
         https,
         allowed_hosts: vec![],
+        trust: Arc::new(Trust::nobody()),
+        cors: Cors::default(),
         docs: true,
     };
     let routes = Routes::of(&T::meta(), SLASHED);
@@ -84,7 +86,7 @@ impl Api {
 
     #[oai(path = "/things/", method = "post")]
     async fn add(&self, exchange: &Exchange) -> PlainText<String> {
-        exchange.note_caller(UserId::from_bytes([0; 16]), None);
+        exchange.note_caller(UserId::from_bytes([0; 16]));
         PlainText(exchange.id().to_string())
     }
 

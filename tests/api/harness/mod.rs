@@ -24,6 +24,7 @@ use keystile::auth::users::NewUser;
 use keystile::auth::{Auth, Origin, Parts};
 use keystile::clock::{Clock, ManualClock, Timestamp};
 use keystile::http::health::Heartbeat;
+use keystile::http::trust::Trust;
 use keystile::http::{self, Features};
 use keystile::password::Password;
 use keystile::password::policy::PasswordPolicy;
@@ -241,6 +242,8 @@ impl TestServer {
             public_url: PUBLIC_URL.to_owned(),
             https: true,
             allowed_hosts: vec![],
+            trust: Trust::nobody(),
+            cors_origins: vec![],
             features: settings.features,
         });
         let client =
