@@ -19,6 +19,7 @@ mod access;
 mod audit;
 mod canaries;
 mod committed;
+mod config;
 mod errors;
 mod flood;
 mod http;
