@@ -17,6 +17,7 @@ mod table;
 
 mod access;
 mod audit;
+mod authority;
 mod canaries;
 mod committed;
 mod config;
