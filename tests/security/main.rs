@@ -34,5 +34,6 @@ mod proxy;
 mod refresh;
 mod secrets;
 mod sessions;
+mod slow;
 mod throttle;
 mod vectors;
