@@ -225,6 +225,8 @@ impl Drop for Place {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let (store, throttle) = (Arc::clone(&self.store), Arc::clone(&self.throttle));
         let (attempt, taken_at) = (self.attempt, self.taken_at);
+        // Nothing was learned of the password, but a hash may have been computed, and is not to be had for nothing.
+        throttle.failed(attempt.source);
         runtime.spawn(async move {
             // What cannot be given back counts as failed in a while.
             store.throttle_settle(attempt, Outcome::Undone, taken_at, None).await.ok();

@@ -76,7 +76,14 @@ impl Auth {
         let (tokens, keys) = made.await.map_err(|_| KeyError::Generate)??;
         let actor = Acting::Operator(operator).actor();
         let noted = AuditEvent::of_nobody(Event::KeysChanged, actor, now, self.random())?;
-        let step = async |audit| self.store().replace_signing_keys(version, keys, audit).await;
+        let step = async |audit: Vec<AuditEvent>| {
+            let store = self.store();
+            match store.replace_signing_keys(version, keys.clone(), audit.clone()).await {
+                // It may be on disk: the same step again is recognised, and what signs must be what is stored.
+                Err(StoreError::Unknown) => store.replace_signing_keys(version, keys, audit).await,
+                done => done,
+            }
+        };
         told(vec![noted], step).await?;
         self.parts.tokens.store(Arc::new(tokens));
         Ok(self.keys(operator))

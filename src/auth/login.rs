@@ -79,7 +79,9 @@ impl Auth {
             }
             let scope = self.grant(&user, asked.as_ref());
             match self.open_session(&user, scope, origin).await {
-                Err(Fault::Store(StoreError::Conflict)) => user = self.unchanged(user).await?,
+                Err(Fault::Store(StoreError::Conflict)) => {
+                    user = self.unchanged(user, origin).await?;
+                }
                 answer => return Ok(answer?),
             }
         }
@@ -139,9 +141,12 @@ impl Auth {
     }
 
     /// The user as stored now, if the password that was verified is still the password.
-    async fn unchanged(&self, verified: User) -> Result<User, LoginError> {
+    async fn unchanged(&self, verified: User, origin: &Origin) -> Result<User, LoginError> {
         let same = |now: &PasswordHash| *now == verified.password_hash;
         let user = self.store().user(verified.id).await?;
-        user.filter(|user| same(&user.password_hash)).ok_or(LoginError::InvalidCredentials)
+        user.filter(|user| same(&user.password_hash)).ok_or_else(|| {
+            Incident::LoginFailed.tell((Actor::Anonymous, Some(verified.id)), origin);
+            LoginError::InvalidCredentials
+        })
     }
 }

@@ -10,6 +10,7 @@ use super::{Auth, Fault, Origin};
 use crate::clock::Timestamp;
 use crate::random::RandomError;
 use crate::store::OpenSession;
+use crate::token::Tokens;
 use crate::token::claims::{AccessClaims, RefreshClaims};
 
 /// A successful answer of the token endpoint (RFC 6749 §5.1). No `Debug`: it holds live tokens.
@@ -59,7 +60,7 @@ impl Auth {
             current,
             replaced: None,
         };
-        let pair = self.sign(user, &session, now)?;
+        let pair = sign(&self.tokens(), user, &session, now)?;
         let event =
             |event, session| self.event(event, Actor::User(user.id), (user.id, session), origin);
         let open = OpenSession {
@@ -93,40 +94,39 @@ impl Auth {
             scope,
         })
     }
+}
 
-    /// Signs the session's current pair; the same generation always gives the same claims, but for the
-    /// roles, which are the user's. What is left of its life is told as of `now`, when the request was judged.
-    pub(super) fn sign(
-        &self,
-        user: &User,
-        session: &Session,
-        now: Timestamp,
-    ) -> Result<TokenPair, Fault> {
-        let pair = &session.current;
-        let access = AccessClaims {
-            user: user.id,
-            session: session.id,
-            nonce: pair.access,
-            issued_at: pair.issued_at,
-            expires_at: pair.access_expires_at,
-            scope: pair.scope.clone(),
-            roles: user.roles.clone(),
-        };
-        let refresh = RefreshClaims {
-            user: user.id,
-            session: session.id,
-            nonce: pair.refresh,
-            issued_at: pair.issued_at,
-            expires_at: pair.refresh_expires_at,
-        };
-        let tokens = self.tokens();
-        Ok(TokenPair {
-            access_token: tokens.sign_access(&access)?,
-            refresh_token: tokens.sign_refresh(&refresh)?,
-            expires_in: pair.access_expires_at.since(now.floor_secs()).as_secs(),
-            scope: pair.scope.clone(),
-        })
-    }
+/// Signs the session's current pair; the same generation always gives the same claims, but for the
+/// roles, which are the user's. What is left of its life is told as of `now`, when the request was judged.
+pub(super) fn sign(
+    tokens: &Tokens,
+    user: &User,
+    session: &Session,
+    now: Timestamp,
+) -> Result<TokenPair, Fault> {
+    let pair = &session.current;
+    let access = AccessClaims {
+        user: user.id,
+        session: session.id,
+        nonce: pair.access,
+        issued_at: pair.issued_at,
+        expires_at: pair.access_expires_at,
+        scope: pair.scope.clone(),
+        roles: user.roles.clone(),
+    };
+    let refresh = RefreshClaims {
+        user: user.id,
+        session: session.id,
+        nonce: pair.refresh,
+        issued_at: pair.issued_at,
+        expires_at: pair.refresh_expires_at,
+    };
+    Ok(TokenPair {
+        access_token: tokens.sign_access(&access)?,
+        refresh_token: tokens.sign_refresh(&refresh)?,
+        expires_in: pair.access_expires_at.since(now.floor_secs()).as_secs(),
+        scope: pair.scope.clone(),
+    })
 }
 
 /// At most [`USER_AGENT_BYTES_MAX`] bytes of `user_agent`, cut between characters.

@@ -5,7 +5,7 @@ use super::authenticate::DeadToken;
 use super::model::audit::{Actor, Event};
 use super::model::scope::{InvalidScope, Scopes};
 use super::model::session::Rotation;
-use super::pair::TokenPair;
+use super::pair::{TokenPair, sign};
 use super::{Auth, Fault, Origin, faults};
 use crate::random::RandomError;
 use crate::store::{Rotate, StoreError};
@@ -46,7 +46,9 @@ impl Auth {
     ) -> Result<TokenPair, RefreshError> {
         let now = self.now();
         let asked = scope.map(Scopes::parse).transpose()?;
-        let claims = self.tokens().verify_refresh(token, now).map_err(DeadToken::from)?;
+        // One set of keys from here on: what dropped keys have let in must not go on with new ones.
+        let tokens = self.parts.tokens.load_full();
+        let claims = tokens.verify_refresh(token, now).map_err(DeadToken::from)?;
         let found = self.store().session(claims.user, claims.session, now).await?;
         let (session, user) = found.ok_or(DeadToken::NoSession)?;
         // A replay is answered with the pair that exists, so only a first exchange can ask too much.
@@ -68,7 +70,7 @@ impl Auth {
         let reused = rotate.on_reuse.clone();
         match self.store().rotate(rotate).await {
             Ok(Rotation::Rotated(session) | Rotation::Replayed(session)) => {
-                let pair = self.sign(&user, &session, now)?;
+                let pair = sign(&tokens, &user, &session, now)?;
                 Incident::SessionRefreshed.tell((Actor::User(user.id), Some(user.id)), origin);
                 Ok(pair)
             }

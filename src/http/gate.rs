@@ -38,6 +38,9 @@ const AHEAD_BYTES_MAX: usize = 16 * 1024;
 /// Bytes read at a time when they cannot go straight to the reader.
 const PIECE_BYTES: usize = 4096;
 
+/// How many pieces of what nobody reads are taken at a time: a peer that never rests must not hold up its own end.
+const LINGER_PIECES: usize = 16;
+
 /// Room that the reader must have for bytes to go straight to it: enough to be worth it, and no more than may
 /// have to be kept back when a request ends among them.
 const STRAIGHT_BYTES: RangeInclusive<usize> = PIECE_BYTES..=AHEAD_BYTES_MAX;
@@ -136,7 +139,7 @@ impl<S> Gate<S> {
         if admitted.bytes > 0 {
             self.is_answered &= !is_head;
             if self.is_busy() {
-                self.seat.is_busy();
+                self.seat.occupy();
             }
         }
         if let Some(refusal) = admitted.refusal {
@@ -226,20 +229,19 @@ impl<S: AsyncRead + Unpin> Gate<S> {
     /// Reads and forgets what still comes, so that the peer gets to read what was answered.
     fn poll_linger(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let until = *self.linger_until.get_or_insert_with(|| Instant::now() + LINGER);
+        if self.seat.must_go(context) || self.is_past(until, context) {
+            return Poll::Ready(());
+        }
         let mut piece = [MaybeUninit::uninit(); PIECE_BYTES];
-        loop {
+        for _ in 0..LINGER_PIECES {
             let mut piece = ReadBuf::uninit(&mut piece);
-            match Pin::new(&mut self.stream).poll_read(context, &mut piece) {
-                Poll::Ready(Ok(())) if !piece.filled().is_empty() => {}
-                Poll::Ready(_) => return Poll::Ready(()),
-                Poll::Pending => break,
+            ready!(Pin::new(&mut self.stream).poll_read(context, &mut piece)).ok();
+            if piece.filled().is_empty() {
+                return Poll::Ready(());
             }
         }
-        if self.seat.must_go(context) || self.is_past(until, context) {
-            Poll::Ready(())
-        } else {
-            Poll::Pending
-        }
+        context.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
@@ -298,7 +300,7 @@ impl<S> Gate<S> {
             let was_busy = self.is_busy();
             self.is_answered |= is_answer;
             if was_busy && is_answer {
-                self.seat.is_free(self.moved_at);
+                self.seat.release(self.moved_at);
                 // Who read while the request was in flight may not read again unasked.
                 let is_asleep = !self.is_armed || self.timer.is_elapsed();
                 if !self.held.is_empty()
@@ -311,6 +313,8 @@ impl<S> Gate<S> {
             return written;
         }
         let stalled_at = *self.stalled_at.get_or_insert_with(Instant::now);
+        // Whatever else it has asked for: who takes nothing may go for a new one.
+        self.seat.release(stalled_at);
         if self.seat.must_go(context) || self.is_past(stalled_at + IDLE_DEADLINE, context) {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }

@@ -113,12 +113,12 @@ impl Seats {
 
 impl Seat {
     /// Notes that a request is in flight.
-    pub fn is_busy(&self) {
+    pub fn occupy(&self) {
         self.free_since_ms.store(BUSY, Ordering::Relaxed);
     }
 
     /// Notes that from `now` on none is.
-    pub fn is_free(&self, now: Instant) {
+    pub fn release(&self, now: Instant) {
         self.free_since_ms.store(self.seats.millis(now), Ordering::Relaxed);
     }
 
@@ -158,8 +158,8 @@ mod tests {
             places.push(seats.take().await.unwrap());
             advance(Duration::from_secs(1)).await;
         }
-        places[0].is_busy();
-        places[1].is_free(Instant::now());
+        places[0].occupy();
+        places[1].release(Instant::now());
         let (fourth, gone) = tokio::join!(seats.take(), async {
             let gone: Vec<_> = places.iter_mut().map(must_go).collect();
             drop(places.pop());
@@ -177,7 +177,7 @@ mod tests {
     async fn nobody_goes_while_all_have_a_request_in_flight_or_there_is_room() {
         let seats = Seats::new(1);
         let mut first = seats.take().await.unwrap();
-        first.is_busy();
+        first.occupy();
         assert!(seats.take().await.is_none() && !seats.free_one() && !must_go(&mut first));
         drop(first);
         let mut second = seats.take().await.unwrap();

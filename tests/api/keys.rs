@@ -140,6 +140,38 @@ async fn ky_06_keys_that_could_not_be_stored_sign_nothing() {
     assert!(!server.accepts(&still.access).await);
 }
 
+#[tokio::test]
+async fn ky_06_keys_whose_storing_had_no_answer_sign_nevertheless() {
+    let server = TestServer::start().await;
+    let old = server.user("alice").await;
+    server.watched.lose_answer("replace_signing_keys");
+    rotate(&server, OldKeys::Drop).await;
+    assert!(!server.accepts(&old.access).await);
+    let new = server.login("alice").await;
+    let stored = server.store.signing_keys().await.unwrap();
+    assert_eq!(stored.keys[0].kid, kids(&new)[0]);
+}
+
+/// A refresh that was let in by the old key is answered after it is dropped, with tokens that are dead.
+#[tokio::test]
+async fn ky_06_a_refresh_in_flight_does_not_outlive_a_dropped_key() {
+    for (old, lives) in [(OldKeys::Drop, false), (OldKeys::Retire, true)] {
+        let server = TestServer::start().await;
+        let pair = server.user("alice").await;
+        let held = server.watched.hold("rotate");
+        let refresh = tokio::spawn({
+            let server = Arc::clone(&server);
+            async move { server.refresh(&pair.refresh).await.pair() }
+        });
+        held.reached().await;
+        rotate(&server, old).await;
+        held.release();
+        let late = refresh.await.unwrap();
+        assert_eq!(server.accepts(&late.access).await, lives);
+        assert_eq!(server.refresh(&late.refresh).await.status == 200, lives);
+    }
+}
+
 /// Whoever logs in or refreshes while keys rotate, from several sides at once, gets tokens that live on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn ky_06_rotations_at_once_and_among_requests_lose_nothing() {

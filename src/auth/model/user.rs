@@ -142,6 +142,20 @@ pub struct UserChange {
 }
 
 impl UserChange {
+    /// Whether `user` is like that already.
+    #[must_use]
+    pub fn changes_nothing(&self, user: &User) -> bool {
+        let mut changed = user.clone();
+        self.clone().apply(&mut changed);
+        changed == *user
+    }
+
+    /// Whether the user takes more room afterwards.
+    #[must_use]
+    pub const fn adds_text(&self) -> bool {
+        matches!(self.email, Some(Some(_))) || matches!(self.full_name, Some(Some(_)))
+    }
+
     /// Sets the fields on `user`.
     pub fn apply(self, user: &mut User) {
         if let Some(email) = self.email {

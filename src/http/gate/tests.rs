@@ -84,6 +84,24 @@ async fn a_body_that_ends_after_its_answer_is_no_request_in_flight() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_takes_no_answer_keeps_no_seat_whatever_else_was_asked_for() {
+    for first_answer in ["", "x"] {
+        let (mut peer, ours) = duplex(64);
+        let seats = Seats::new(1);
+        let mut gate = Gate::new(ours, seats.take().await.unwrap());
+        peer.write_all(&GET.repeat(2)).await.unwrap();
+        assert_eq!(read(&mut gate).await.unwrap().as_bytes(), GET);
+        gate.write_all(first_answer.as_bytes()).await.unwrap();
+        if !first_answer.is_empty() {
+            assert_eq!(read(&mut gate).await.unwrap().as_bytes(), GET);
+        }
+        assert!(!seats.free_one(), "a request is in flight");
+        assert!(timeout(SECOND, gate.write_all(&[b'x'; 65])).await.is_err());
+        assert!(seats.free_one(), "nothing is taken");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn asking_for_a_body_that_is_here_is_no_answer() {
     let (mut peer, mut gate) = gate(4096).await;
     let head = "POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n";

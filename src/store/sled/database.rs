@@ -140,12 +140,30 @@ impl Database {
         self.timed(|| self.transact(writes))
     }
 
-    /// Makes durable what was applied so far.
+    /// What an acknowledgement waits for.
+    pub(super) const fn durability(&self) -> Durability {
+        self.durability
+    }
+
+    /// Hands to the kernel what was applied so far. Nothing is noted of it, so that nothing is missed after a power
+    /// failure.
+    ///
+    /// # Errors
+    /// `Unknown` when the store fails here.
+    pub(super) fn flush(&self) -> Result<()> {
+        self.timed(|| self.db.flush().map(drop))
+    }
+
+    /// Puts on disk what was applied so far; sled's own flush does not, on Linux.
     ///
     /// # Errors
     /// `Unknown` when the store fails here.
     pub(super) fn sync(&self) -> Result<()> {
-        self.timed(|| self.make_durable())
+        self.timed(|| {
+            self.db.flush()?;
+            self.file.sync_data()?;
+            Ok(self.tally.note()?)
+        })
     }
 
     /// Does what may hang, so that others see how long it takes.
@@ -159,32 +177,10 @@ impl Database {
         })
     }
 
-    /// Flushes what sled holds, and syncs it: `flush` alone does not on Linux.
-    fn make_durable(&self) -> ::sled::Result<()> {
-        self.db.flush()?;
-        if self.durability == Durability::Fsync {
-            self.file.sync_data()?;
-            // Less is promised of what is only flushed, so that nothing is missed after a power cut.
-            self.tally.note()?;
-        }
-        Ok(())
-    }
-
     /// Makes everything durable at an orderly end, after which nothing is written any more.
     pub(super) fn finish(&self) {
-        if self.has_failed() {
-            return;
-        }
-        let sync = || {
-            self.db.flush()?;
-            self.file.sync_data()?;
-            self.tally.note().map_err(::sled::Error::from)
-        };
-        match sync() {
-            Ok(()) => self.lease.mark_clean(),
-            Err(error) => {
-                self.fail(&error);
-            }
+        if !self.has_failed() && self.sync().is_ok() {
+            self.lease.mark_clean();
         }
     }
 

@@ -275,11 +275,10 @@ impl Store for SledStore {
     }
 
     async fn sweep(&self, now: Timestamp, limit: usize) -> Result<usize> {
-        let counted = Arc::clone(&self.counted);
-        let surplus = self.list(move |database| counted.surplus(database, now)).await?;
-        let swept = self.change(move |staged| sweep::sweep(staged, now, surplus, limit)).await?;
-        self.counted.forget(&swept.audit);
-        Ok(swept.records)
+        let surplus = self.surplus(now).await?;
+        let swept = self.change(move |staged| sweep::sweep(staged, now, surplus, limit)).await;
+        self.counted.forget(swept.as_ref().map(|swept| &*swept.audit));
+        Ok(swept?.records)
     }
 
     async fn create_post(&self, post: Post) -> Result<()> {

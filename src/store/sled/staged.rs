@@ -12,6 +12,9 @@ use super::room::Room;
 use crate::auth::model::audit::AuditEvent;
 use crate::store::{Result, StoreError, codec};
 
+/// What a removal counts for: sled rewrites the node that the value stood in, and merges those that run empty.
+const REMOVAL_BYTES: usize = 4 << 10;
+
 /// A batch in the making.
 pub(super) struct Staged<'a> {
     database: &'a Database,
@@ -144,7 +147,7 @@ impl<'a> Staged<'a> {
 
     fn write(&mut self, table: Table, key: Vec<u8>, value: Write) {
         self.journals.note(table, &key);
-        self.bytes += key.len() + value.as_ref().map_or(0, Vec::len);
+        self.bytes += key.len() + value.as_ref().map_or(REMOVAL_BYTES, Vec::len);
         let before = self.writes.entry(table).or_default().insert(key.clone(), value);
         self.undo.push((table, key, before));
     }

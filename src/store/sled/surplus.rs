@@ -1,18 +1,19 @@
-//! How many audit events there are beyond those that are kept: counted from the first on, a piece at a time, so
-//! that a start waits for nothing, and then as they come.
+//! How many audit events there are beyond those that are kept: counted from the first on when the sweeper first
+//! comes, a piece at a time and off the writer's thread, and then as they come.
 //!
 //! Counts what is stored, and knows nothing of what it says.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::SledStore;
 use super::database::Database;
 use super::keys::{self, Range, Table};
 use crate::clock::Timestamp;
-use crate::store::Result;
+use crate::store::{Result, StoreError};
 
 /// How many events are kept; some 200 MB with what the engine needs for them.
 const KEPT_MAX: usize = 1_000_000;
-/// How many are counted at a time: more than come in between, and read in a few milliseconds.
+/// How many are counted at a time, in a few milliseconds.
 const PIECE: usize = 4096;
 /// How old an event is before it is counted: none that is older is still on its way into the table.
 const SETTLED_MS: u64 = 60 * 1000;
@@ -33,11 +34,12 @@ impl Counted {
         Self(Mutex::new(SoFar { most: KEPT_MAX, up_to: Vec::new(), count: 0 }))
     }
 
-    /// Counts on; returns how many of the oldest are too many.
-    pub(super) fn surplus(&self, database: &Database, now: Timestamp) -> Result<usize> {
+    /// Counts on; returns how many of the oldest are too many, once all are counted. Blocks.
+    fn count(&self, database: &Database, now: Timestamp) -> Result<Option<usize>> {
         let mut so_far = self.lock();
         let settled = Timestamp::from_millis(now.millis().saturating_sub(SETTLED_MS));
         let range = Range::all().after(&so_far.up_to).before(keys::ids_from(settled));
+        let before = so_far.count;
         if !range.is_empty() {
             for entry in database.scan(Table::Audit, &range).take(PIECE) {
                 let (key, _) = entry?;
@@ -45,18 +47,35 @@ impl Counted {
                 so_far.count += 1;
             }
         }
-        Ok(so_far.count.saturating_sub(so_far.most))
+        let is_all = so_far.count - before < PIECE;
+        Ok(is_all.then(|| so_far.count.saturating_sub(so_far.most)))
     }
 
-    /// These were removed.
-    pub(super) fn forget(&self, removed: &[Vec<u8>]) {
+    /// These were removed; where that is not known, all are counted anew.
+    pub(super) fn forget(&self, removed: std::result::Result<&[Vec<u8>], &StoreError>) {
         let mut so_far = self.lock();
+        let Ok(removed) = removed else {
+            (so_far.up_to, so_far.count) = (Vec::new(), 0);
+            return;
+        };
         let counted = removed.iter().filter(|key| **key <= so_far.up_to).count();
         so_far.count = so_far.count.saturating_sub(counted);
     }
 
     fn lock(&self) -> MutexGuard<'_, SoFar> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl SledStore {
+    /// Counts all events that are settled at `now`; returns how many of the oldest are too many.
+    pub(super) async fn surplus(&self, now: Timestamp) -> Result<usize> {
+        loop {
+            let counted = Arc::clone(&self.counted);
+            if let Some(surplus) = self.list(move |database| counted.count(database, now)).await? {
+                return Ok(surplus);
+            }
+        }
     }
 }
 
@@ -68,7 +87,7 @@ mod tests {
     use crate::auth::model::audit::{Actor, AuditEvent, Event};
     use crate::random::SeededRandom;
     use crate::store::Store;
-    use crate::store::sled::{Durability, SledSettings, SledStore};
+    use crate::store::sled::{Durability, SledSettings};
 
     const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 

@@ -47,6 +47,9 @@ pub(super) fn update(
     let key = id.to_bytes().to_vec();
     let mut user: User = staged.record(Table::User, &key)?.ok_or(StoreError::NotFound)?;
     check(staged, &user, &update.expect)?;
+    if update.change.adds_text() {
+        staged.require_room()?;
+    }
     let kept = match update.sessions {
         SessionsAfter::Keep | SessionsAfter::EndAll => None,
         SessionsAfter::EndAllBut(session) => Some(living(staged, &user, session)?),

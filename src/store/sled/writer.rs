@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::database::Database;
+use super::database::{Database, Durability};
 use super::export::Journals;
 use super::room::Room;
 use super::staged::Staged;
@@ -131,17 +131,25 @@ impl Writer {
         for acknowledge in noted {
             acknowledge(applied.clone());
         }
-        let outcome = if waits || self.unsynced_bytes >= UNSYNCED_BYTES_MAX {
-            self.unsynced_bytes = 0;
-            applied.and_then(|()| self.database.sync())
-        } else {
-            applied
-        };
+        let outcome = applied.and_then(|()| self.settle(waits));
         let steps = decided.len();
         for acknowledge in decided {
             acknowledge(outcome.clone());
         }
         steps
+    }
+
+    /// Makes as durable as was asked for what somebody waits for, and syncs whatever has become much.
+    fn settle(&mut self, waits: bool) -> Result<()> {
+        let is_much = self.unsynced_bytes >= UNSYNCED_BYTES_MAX;
+        if is_much || waits && self.database.durability() == Durability::Fsync {
+            self.unsynced_bytes = 0;
+            self.database.sync()
+        } else if waits {
+            self.database.flush()
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -156,7 +164,7 @@ mod tests {
     use super::*;
     use crate::store::sled::keys::Table;
     use crate::store::sled::tally::{Noted, noted};
-    use crate::store::sled::{Durability, SledSettings, SledStore, lease::Manifest};
+    use crate::store::sled::{SledSettings, SledStore, lease::Manifest};
 
     const RECORD_BYTES: usize = 20 << 10;
     /// How many of these records make a batch.
@@ -205,6 +213,16 @@ mod tests {
         }
         ends.dedup();
         assert_eq!(ends, [FULL, 2 * FULL, 20]);
+    }
+
+    #[tokio::test]
+    async fn a_removal_weighs_as_what_it_has_rewritten() {
+        let (_directory, store) = store();
+        let bytes = |staged: &mut Staged<'_>| {
+            staged.remove(Table::Post, vec![1]);
+            Ok(staged.bytes())
+        };
+        assert!(store.change(bytes).await.unwrap() > 4096);
     }
 
     #[tokio::test]

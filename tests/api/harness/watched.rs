@@ -17,18 +17,46 @@ use keystile::store::dump::Export;
 use keystile::store::{
     OpenSession, Page, Result, Rotate, SigningKeys, Store, StoreError, StoredKey,
 };
+use tokio::sync::Notify;
 
 /// Hands every step on to a store, unless it is to fail.
 pub struct Watched {
     inner: Arc<dyn Store>,
     calls: AtomicU64,
     failing: Mutex<BTreeMap<&'static str, StoreError>>,
+    held: Mutex<Option<(&'static str, Arc<Held>)>>,
+    lost: Mutex<Option<String>>,
+}
+
+/// A step that goes on when it is told to.
+#[derive(Default)]
+pub struct Held {
+    reached: Notify,
+    go: Notify,
+}
+
+impl Held {
+    /// Waits until the step is asked for.
+    pub async fn reached(&self) {
+        self.reached.notified().await;
+    }
+
+    /// Lets it go on.
+    pub fn release(&self) {
+        self.go.notify_one();
+    }
 }
 
 impl Watched {
     /// Watches `inner`.
     pub fn new(inner: Arc<dyn Store>) -> Self {
-        Self { inner, calls: AtomicU64::new(0), failing: Mutex::default() }
+        Self {
+            inner,
+            calls: AtomicU64::new(0),
+            failing: Mutex::default(),
+            held: Mutex::default(),
+            lost: Mutex::default(),
+        }
     }
 
     /// How many steps and reads were asked for.
@@ -46,8 +74,25 @@ impl Watched {
         assert!(self.failing.lock().unwrap().remove(step).is_some(), "{step} did not fail");
     }
 
-    fn meet(&self, step: &'static str) -> Result<()> {
+    /// Holds up the next `step`.
+    pub fn hold(&self, step: &'static str) -> Arc<Held> {
+        let held = Arc::new(Held::default());
+        *self.held.lock().unwrap() = Some((step, Arc::clone(&held)));
+        held
+    }
+
+    /// Does the next `step`, and loses its answer.
+    pub fn lose_answer(&self, step: &str) {
+        *self.lost.lock().unwrap() = Some(step.to_owned());
+    }
+
+    async fn meet(&self, step: &'static str) -> Result<()> {
         self.calls.fetch_add(1, Ordering::SeqCst);
+        let held = self.held.lock().unwrap().take_if(|(held, _)| *held == step);
+        if let Some((_, held)) = held {
+            held.reached.notify_one();
+            held.go.notified().await;
+        }
         self.failing.lock().unwrap().get(step).cloned().map_or(Ok(()), Err)
     }
 }
@@ -58,8 +103,10 @@ macro_rules! watched {
         #[async_trait]
         impl Store for Watched {
             $(async fn $step(&self, $($name: $type),*) -> Result<$answer> {
-                self.meet(stringify!($step))?;
-                self.inner.$step($($name),*).await
+                self.meet(stringify!($step)).await?;
+                let answer = self.inner.$step($($name),*).await;
+                let is_lost = self.lost.lock().unwrap().take_if(|lost| lost == stringify!($step));
+                if is_lost.is_some() { Err(StoreError::Unknown) } else { answer }
             })+
 
             fn touch_session(&self, user: UserId, session: SessionId, now: Timestamp) {
