@@ -10,7 +10,7 @@ mod files;
 mod settings;
 
 use std::future::Future;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
@@ -23,7 +23,9 @@ use self::domain::{ClockRule, Domain, Missing};
 use crate::admin::server::AdminSocket;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::http::{self, Features, health::Heartbeat, trust::Trust};
+use crate::config::listen::Address;
+use crate::http::{self, Features, health::Heartbeat, listener::Socket, trust::Trust};
+use crate::socket::LocalSocket;
 use crate::store::Store;
 
 /// The OpenAPI document of a server with this configuration.
@@ -38,8 +40,8 @@ pub fn openapi_document(config: &Config) -> anyhow::Result<String> {
 pub struct App {
     domain: Domain,
     heartbeat: Arc<Heartbeat>,
-    listeners: Vec<TcpListener>,
-    addresses: Vec<SocketAddr>,
+    sockets: Vec<Socket>,
+    addresses: Vec<Address>,
     admin: AdminSocket,
     data_dir: PathBuf,
     hash_memory_mib: u64,
@@ -77,11 +79,16 @@ impl App {
             .await
             .context("cannot write to the store")?;
         heartbeat.beat();
-        let listeners =
-            config.server.listen.iter().map(bind).collect::<anyhow::Result<Vec<_>>>()?;
-        let addresses = listeners.iter().map(TcpListener::local_addr).collect::<Result<_, _>>()?;
+        let (mut sockets, mut addresses) = (Vec::new(), Vec::new());
+        for address in &config.server.listen {
+            let bound = bind(address, config.server.unix_mode).await;
+            let (socket, bound) = bound.with_context(|| format!("cannot listen on {address}"))?;
+            sockets.push(socket);
+            addresses.push(bound);
+        }
         let data_dir = std::path::absolute(&config.storage.path)?;
         let admin = AdminSocket::bind(&config.storage.path)
+            .await
             .with_context(|| format!("cannot bind the admin socket in {}", data_dir.display()))?;
         let hash_memory_kib =
             u64::from(config.passwords.memory_kib) * u64::try_from(domain.hash_workers)?;
@@ -89,7 +96,7 @@ impl App {
             has_users: domain.store.has_users().await?,
             domain,
             heartbeat,
-            listeners,
+            sockets,
             addresses,
             admin,
             data_dir,
@@ -110,7 +117,7 @@ impl App {
 
     /// Where it listens.
     #[must_use]
-    pub fn addresses(&self) -> &[SocketAddr] {
+    pub fn addresses(&self) -> &[Address] {
         &self.addresses
     }
 
@@ -144,7 +151,7 @@ impl App {
     /// When the store fails: everything is answered 503 for a while first, so that whoever balances the
     /// load notices before the process ends.
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let Self { domain, heartbeat, listeners, admin, settings, .. } = self;
+        let Self { domain, heartbeat, sockets, admin, settings, .. } = self;
         let application = http::application(http::Parts {
             auth: Arc::clone(&domain.auth),
             heartbeat: Arc::clone(&heartbeat),
@@ -177,7 +184,7 @@ impl App {
         let drain = settings.shutdown_timeout;
         let connections = settings.connections_max;
         let until = background::until(stopped);
-        let serve = http::serve(application, listeners, connections, until, drain);
+        let serve = http::serve(application, sockets, connections, until, drain);
         let mut serve = pin!(serve);
         let served = tokio::select! {
             () = shutdown => None,
@@ -222,6 +229,16 @@ async fn linger_after_failure(store: &dyn Store, heartbeat: &Heartbeat) {
     tokio::time::sleep(FAILED_LINGER).await;
 }
 
-fn bind(address: &SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))
+/// Listens at `address`, and says where that is: a port may have been left to the system.
+async fn bind(address: &Address, unix_mode: u32) -> anyhow::Result<(Socket, Address)> {
+    Ok(match address {
+        Address::Tcp(address) => {
+            let listener = TcpListener::bind(address)?;
+            let bound = listener.local_addr()?;
+            (Socket::Tcp(listener), Address::Tcp(bound))
+        }
+        Address::Unix(path) => {
+            (Socket::Unix(LocalSocket::bind(path, unix_mode).await?), address.clone())
+        }
+    })
 }

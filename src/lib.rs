@@ -12,6 +12,7 @@
 
 pub mod clock;
 pub mod random;
+pub mod socket;
 
 pub mod auth;
 pub mod password;

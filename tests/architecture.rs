@@ -9,19 +9,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room with the rooms below it that it may name; all may name `auth::model`.
-const ROOMS: [(&str, &[&str]); 15] = [
+const ROOMS: [(&str, &[&str]); 16] = [
     ("main", &["cli"]),
     ("lib", &[]),
     ("cli", &["app", "admin", "auth", "config", "password", "telemetry"]),
     (
         "app",
         &[
-            "admin", "auth", "clock", "config", "http", "password", "random", "store", "throttle",
-            "token",
+            "admin", "auth", "clock", "config", "http", "password", "random", "socket", "store",
+            "throttle", "token",
         ],
     ),
-    ("http", &["auth", "clock", "password", "random", "store", "throttle", "token"]),
-    ("admin", &["auth", "clock", "password"]),
+    ("http", &["auth", "clock", "password", "random", "socket", "store", "throttle", "token"]),
+    ("admin", &["auth", "clock", "password", "socket"]),
     ("auth", &["clock", "password", "random", "store", "throttle", "token"]),
     ("token", &["clock", "random", "store"]),
     ("store", &["clock", "random"]),
@@ -29,8 +29,9 @@ const ROOMS: [(&str, &[&str]); 15] = [
     ("throttle", &["clock"]),
     ("clock", &[]),
     ("random", &[]),
-    // What a level, an algorithm or a secret must be is said by the rooms that use them.
-    ("config", &["telemetry", "token"]),
+    ("socket", &[]),
+    // What a level, an algorithm, a secret or a path must be is said by the rooms that use them.
+    ("config", &["socket", "telemetry", "token"]),
     ("telemetry", &["config"]),
 ];
 

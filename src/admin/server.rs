@@ -2,7 +2,7 @@
 //! directory and to root.
 
 use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +17,7 @@ use crate::admin::{Answer, next_reply, perform};
 use crate::auth::Auth;
 use crate::auth::export::Dump;
 use crate::auth::policy::Operator;
+use crate::socket::{SocketError, SocketFile, vacate};
 
 /// How many operators may be connected at a time.
 const CONNECTIONS_MAX: u32 = 16;
@@ -34,29 +35,23 @@ pub fn socket_path(data: &Path) -> PathBuf {
 /// The bound socket; its file goes when it is dropped.
 pub struct AdminSocket {
     listener: UnixListener,
-    path: PathBuf,
     owner: u32,
+    _file: SocketFile,
 }
 
 impl AdminSocket {
-    /// Binds the socket of the data directory, whose lock the caller holds, so that a socket left there
-    /// belongs to a process that is gone.
+    /// Binds the socket of the data directory, whose lock the caller holds.
     ///
     /// # Errors
-    /// When something else than a socket has its name, or it cannot be bound.
-    pub fn bind(data: &Path) -> io::Result<Self> {
+    /// When something else than what a process left has its name, or it cannot be bound.
+    pub async fn bind(data: &Path) -> Result<Self, SocketError> {
         let path = socket_path(data);
-        match std::fs::symlink_metadata(&path) {
-            Ok(left) if left.file_type().is_socket() => std::fs::remove_file(&path)?,
-            Ok(_) => return Err(io::Error::new(io::ErrorKind::AlreadyExists, "not a socket")),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
+        vacate(&path).await?;
         // The directory is 0700, so nobody else reaches the socket before its own mode is set.
         let listener = UnixListener::bind(&path)?;
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
         let owner = std::fs::metadata(data)?.uid();
-        Ok(Self { listener, path, owner })
+        Ok(Self { listener, owner, _file: SocketFile::of(path)? })
     }
 
     /// Answers operators until `stopped`; a command under way is finished.
@@ -99,14 +94,6 @@ impl AdminSocket {
         }
         tracing::warn!(uid, "somebody else tried the admin socket");
         None
-    }
-}
-
-impl Drop for AdminSocket {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_file(&self.path) {
-            tracing::debug!(%error, "the admin socket was already gone");
-        }
     }
 }
 

@@ -2,12 +2,14 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
 
 use super::{Common, load_config, output};
+use crate::config::listen::Address;
 
 /// How long connecting, and then answering, may take.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -17,7 +19,7 @@ const STATUS_LINE_BYTES_MAX: u64 = 256;
 /// Whom to ask.
 #[derive(Args)]
 pub struct HealthcheckArgs {
-    /// Where to ask, http://HOST:PORT[/PATH] [default: /readyz on the first configured address]
+    /// Where to ask, http://HOST:PORT[/PATH] or unix:SOCKET [default: /readyz on the first configured address]
     #[arg(long)]
     url: Option<String>,
 }
@@ -47,7 +49,15 @@ pub fn run(common: &Common, args: &HealthcheckArgs) -> anyhow::Result<()> {
 /// The URL, and the host to name there unless its own will do.
 fn default_url(common: &Common) -> anyhow::Result<(String, Option<String>)> {
     let config = load_config(common, &[])?;
-    let mut address = *config.server.listen.first().context("server.listen is empty")?;
+    let url = match config.server.listen.first().context("server.listen is empty")? {
+        Address::Tcp(address) => format!("http://{}/readyz", reachable(*address)),
+        unix @ Address::Unix(_) => unix.to_string(),
+    };
+    Ok((url, config.server.allowed_hosts.into_iter().next()))
+}
+
+/// The address itself, or one of those it stands for.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         let loopback: IpAddr = match address {
             SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
@@ -55,12 +65,18 @@ fn default_url(common: &Common) -> anyhow::Result<(String, Option<String>)> {
         };
         address.set_ip(loopback);
     }
-    Ok((format!("http://{address}/readyz"), config.server.allowed_hosts.into_iter().next()))
+    address
 }
 
-/// The status code of a GET: one line of HTTP/1.1 each way, for which no client library is carried along.
+/// The status code of a GET, with `named` as its host unless the URL's own will do.
 fn status_of(url: &str, named: Option<&str>) -> anyhow::Result<u16> {
-    let rest = url.strip_prefix("http://").context("the URL must start with http://")?;
+    if let Some(socket) = url.strip_prefix("unix:") {
+        let stream = UnixStream::connect(socket)?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        stream.set_write_timeout(Some(TIMEOUT))?;
+        return status_over(stream, "readyz", named.unwrap_or("localhost"));
+    }
+    let rest = url.strip_prefix("http://").context("the URL must start with http:// or unix:")?;
     let (host, path) = rest.split_once('/').unwrap_or((rest, "readyz"));
     let with_port = if host.rsplit(']').next().is_some_and(|tail| tail.contains(':')) {
         host.to_owned()
@@ -68,10 +84,14 @@ fn status_of(url: &str, named: Option<&str>) -> anyhow::Result<u16> {
         format!("{host}:80")
     };
     let address = with_port.to_socket_addrs()?.next().context("the host has no address")?;
-    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
+    let stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
-    let host = named.unwrap_or(host);
+    status_over(stream, path, named.unwrap_or(host))
+}
+
+/// Asks: one line of HTTP/1.1 each way, for which no client library is carried along.
+fn status_over(mut stream: impl Read + Write, path: &str, host: &str) -> anyhow::Result<u16> {
     write!(stream, "GET /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")?;
     let mut line = String::new();
     BufReader::new(stream.take(STATUS_LINE_BYTES_MAX)).read_line(&mut line)?;

@@ -56,7 +56,7 @@ pub struct Common {
 /// What serving takes.
 #[derive(Args, Clone, Default, PartialEq, Eq)]
 pub struct ServeArgs {
-    /// Address to listen on, may be repeated [default: 127.0.0.1:8000]
+    /// Address or unix:PATH to listen on, may be repeated [default: 127.0.0.1:8000]
     #[arg(long, value_name = "ADDR")]
     listen: Vec<String>,
     /// Start although the clock stands behind the time the data was last written; until it has caught up,

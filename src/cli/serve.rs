@@ -16,6 +16,7 @@ use crate::auth::Origin;
 use crate::auth::audit::Incident;
 use crate::auth::model::audit::Actor;
 use crate::config::Config;
+use crate::config::listen::Address;
 use crate::telemetry::{self, LeftOut};
 
 /// How often it is told what is left out of the log.
@@ -68,12 +69,14 @@ fn tell(incident: Incident) {
 fn announce(common: &Common, config: &Config, app: &App) {
     output::say(&format!("Keystile {}", env!("CARGO_PKG_VERSION")));
     for address in app.addresses() {
-        let docs = if config.server.docs {
-            format!("   Swagger UI: http://{address}/docs")
-        } else {
-            String::new()
+        let line = match address {
+            Address::Tcp(tcp) if config.server.docs => {
+                format!("http://{tcp}   Swagger UI: http://{tcp}/docs")
+            }
+            Address::Tcp(tcp) => format!("http://{tcp}"),
+            Address::Unix(_) => address.to_string(),
         };
-        output::say(&format!("  listening  http://{address}{docs}"));
+        output::say(&format!("  listening  {line}"));
     }
     if config.server.behind_tls_proxy {
         output::say("  cleartext  server.behind_tls_proxy is set: a proxy must add TLS in front");

@@ -6,6 +6,7 @@
 
 mod dotenv;
 pub mod key;
+pub mod listen;
 pub mod log;
 pub mod oauth;
 pub mod passwords;

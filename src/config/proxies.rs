@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::ConfigError;
 use super::key::{Key, Kind};
+use super::listen::Address;
 use super::server::Server;
 use super::values::Values;
 use crate::auth::model::network::Network;
@@ -57,8 +58,12 @@ pub(super) fn warnings(server: &Server, values: &Values) -> Vec<String> {
         values.find(key.name).is_some_and(|entry| entry.source != super::sources::BUILT_IN)
     };
     let is_proxied = server.behind_tls_proxy || server.public_url.is_https();
-    let is_on_loopback = server.listen.iter().all(|address| address.ip().is_loopback());
-    let trusts_loopback = server.listen.iter().any(|address| proxies.trusts(address.ip()));
+    let is_on_unix = server.listen.iter().any(|address| matches!(address, Address::Unix(_)));
+    let is_reached = server.listen.iter().any(|address| match address {
+        Address::Tcp(tcp) => !address.is_local() || proxies.trusts(tcp.ip().to_canonical()),
+        Address::Unix(_) => proxies.local,
+    });
+    let is_open_to_all = server.unix_mode & 0o002 != 0;
     let host = |allowed: &String| allowed.trim_matches(['[', ']']) == server.public_url.host();
     let found = [
         (
@@ -70,8 +75,16 @@ pub(super) fn warnings(server: &Server, values: &Values) -> Vec<String> {
             "server.client_ip_header: is not read while server.trusted_proxies lists none",
         ),
         (
-            !proxies.is_empty() && is_on_loopback && !trusts_loopback && !proxies.local,
-            "server.trusted_proxies: lists nobody who can connect to a listener on loopback",
+            is_on_unix && !proxies.local,
+            "server.trusted_proxies: lacks unix, so that all who connect over a Unix socket count as one client",
+        ),
+        (
+            is_on_unix && proxies.local && is_open_to_all,
+            "server.unix_mode: lets every user of this machine connect, and server.trusted_proxies believes them all",
+        ),
+        (
+            !proxies.is_empty() && !is_reached,
+            "server.trusted_proxies: lists nobody who can connect where server.listen says",
         ),
         (
             !server.allowed_hosts.is_empty() && !server.allowed_hosts.iter().any(host),
@@ -119,7 +132,9 @@ mod tests {
         for lines in [
             "",
             "trusted_proxies = '127.0.0.1'",
-            "trusted_proxies = 'unix'",
+            "trusted_proxies = 'unix'\nlisten = ['unix:/run/a', '127.0.0.1:1']",
+            "listen = ['unix:/run/a', '127.0.0.1:1']\ntrusted_proxies = ['127.0.0.1', 'unix']",
+            "unix_mode = '0666'",
             "trusted_proxies = '10.0.0.0/8'\nbehind_tls_proxy = true\nlisten = '0.0.0.0:8000'",
             "trusted_proxies = '::1'\nlisten = '[::1]:8000'\nclient_ip_header = 'x-real-ip'",
             "allowed_hosts = ['a.example.org', '127.0.0.1']",
@@ -132,6 +147,16 @@ mod tests {
             ("public_url = 'https://a.example.org'", "server.trusted_proxies"),
             ("client_ip_header = 'x-real-ip'", "server.client_ip_header"),
             ("trusted_proxies = '10.0.0.0/8'", "server.trusted_proxies"),
+            ("trusted_proxies = 'unix'", "server.trusted_proxies"),
+            ("listen = 'unix:/run/a'", "server.trusted_proxies: lacks unix"),
+            (
+                "listen = ['unix:/run/a', '127.0.0.1:1']\ntrusted_proxies = '127.0.0.1'",
+                "server.trusted_proxies: lacks unix",
+            ),
+            (
+                "listen = 'unix:/run/a'\ntrusted_proxies = 'unix'\nunix_mode = '0666'",
+                "server.unix_mode",
+            ),
             ("allowed_hosts = 'a.example.org'", "server.allowed_hosts"),
         ] {
             let warnings = warnings(lines);

@@ -1,15 +1,17 @@
 //! `[server]`: where to listen, and the name by which clients know this server.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::ConfigError;
 use super::key::{Key, Kind};
+use super::listen::{self, Address};
 use super::proxies::{self, Proxies};
 use super::values::Values;
 
 pub(super) const KEYS: &[Key] = &[
-    Key::new("server.listen", Kind::List, "127.0.0.1:8000"),
+    listen::LISTEN,
+    listen::UNIX_MODE,
     Key::new("server.public_url", Kind::Text, "http://127.0.0.1:8000"),
     Key::new("server.behind_tls_proxy", Kind::Flag, "false"),
     proxies::TRUSTED,
@@ -21,13 +23,13 @@ pub(super) const KEYS: &[Key] = &[
     Key::new("server.docs", Kind::Flag, "true"),
 ];
 
-const LISTENERS_MAX: usize = 16;
-
 /// The section.
 #[derive(Clone, Debug)]
 pub struct Server {
     /// Where to accept connections; at least one address.
-    pub listen: Vec<SocketAddr>,
+    pub listen: Vec<Address>,
+    /// The mode of the Unix sockets among them.
+    pub unix_mode: u32,
     /// What clients call this server.
     pub public_url: PublicUrl,
     /// Whether somebody in front of us speaks TLS, so that cleartext may leave the loopback.
@@ -56,9 +58,8 @@ pub struct PublicUrl {
 impl Server {
     pub(super) fn read(values: &Values, warnings: &mut Vec<String>) -> Result<Self, ConfigError> {
         let server = Self {
-            listen: values.list("server.listen", |text| {
-                text.parse().map_err(|_| "must be addresses with port such as 127.0.0.1:8000")
-            })?,
+            listen: listen::addresses(values)?,
+            unix_mode: listen::unix_mode(values)?,
             public_url: values.text("server.public_url", PublicUrl::parse)?,
             behind_tls_proxy: values.flag("server.behind_tls_proxy")?,
             proxies: Proxies::read(values)?,
@@ -71,13 +72,9 @@ impl Server {
             )?,
             docs: values.flag("server.docs")?,
         };
-        if !(1..=LISTENERS_MAX).contains(&server.listen.len()) {
-            return Err(values.refuse("server.listen", "must be from 1 to 16 addresses"));
-        }
-        let loopback = |address: &SocketAddr| address.ip().to_canonical().is_loopback();
-        if !server.behind_tls_proxy && !server.listen.iter().all(loopback) {
+        if !server.behind_tls_proxy && !server.listen.iter().all(Address::is_local) {
             return Err(values.refuse(
-                "server.listen",
+                listen::LISTEN.name,
                 "cleartext on another address than loopback needs server.behind_tls_proxy = true",
             ));
         }
@@ -217,7 +214,7 @@ mod tests {
 
     #[test]
     fn cleartext_stays_on_loopback_unless_a_proxy_speaks_tls() {
-        for address in ["127.0.0.1:0", "[::1]:8000", "[::ffff:127.0.0.1]:8000"] {
+        for address in ["127.0.0.1:0", "[::1]:8000", "[::ffff:127.0.0.1]:8000", "unix:/run/a"] {
             load(&format!("[server]\nlisten = ['{address}']")).unwrap();
         }
         for address in ["0.0.0.0:8000", "[::]:8000", "192.0.2.1:80"] {
@@ -269,14 +266,5 @@ mod tests {
         assert_eq!(load("").unwrap().server.max_connections, 1024);
         assert_eq!(load("[server]\nmax_connections = 1").unwrap().server.max_connections, 1);
         assert!(refusal("[server]\nmax_connections = 0").contains("server.max_connections"));
-    }
-
-    #[test]
-    fn only_addresses_can_be_listened_on() {
-        for listen in
-            ["[]", "['8000']", "['localhost:8000']", "['unix:/run/keystile']", "['127.0.0.1']"]
-        {
-            assert!(refusal(&format!("[server]\nlisten = {listen}")).contains("server.listen"));
-        }
     }
 }

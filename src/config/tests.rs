@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::listen::Address;
 use super::sources::{Environment, Sources};
 use super::testing::{load, load_with, refusal};
 use super::*;
@@ -25,7 +26,7 @@ fn nothing_at_all_is_a_good_configuration() {
     let directory = tempfile::tempdir().unwrap();
     let sources = Sources { directory: directory.path().to_owned(), ..Sources::default() };
     let config = Config::load(&sources).unwrap();
-    assert_eq!(config.server.listen, ["127.0.0.1:8000".parse().unwrap()]);
+    assert_eq!(config.server.listen, [Address::Tcp("127.0.0.1:8000".parse().unwrap())]);
     assert_eq!(config.tokens.access_ttl.as_secs(), 900);
     assert!(config.describe().iter().all(|row| !row.source.is_empty()));
 }
@@ -84,7 +85,7 @@ fn unknown_names_stop_the_start() {
         "[metrics]\nenabled = true",
         "[metrics]",
         "[server.tls]",
-        "[server]\nunix_mode = 432",
+        "[server]\nunix_mod = '0660'",
         "listen = ['127.0.0.1:1']",
         "server = 1",
         "[server]\n'listen.x' = 1",

@@ -1,9 +1,10 @@
-//! [`Listeners`]: sockets that are already bound, as `poem` accepts from them. Sets `TCP_NODELAY`, has a
-//! [`Gate`] before each connection, lets no more of them in than there are seats, and waits when the system has
-//! no more sockets to give.
+//! [`Listeners`]: TCP and Unix sockets that are already bound, as `poem` accepts from them. Sets `TCP_NODELAY`,
+//! has a [`Gate`] before each connection, lets no more of them in than there are seats, and waits when the
+//! system has no more sockets to give.
 
 use std::future::poll_fn;
 use std::io;
+use std::os::unix::net as unix;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -11,11 +12,13 @@ use std::time::Duration;
 use poem::http::uri::Scheme;
 use poem::listener::Acceptor;
 use poem::web::{LocalAddr, RemoteAddr};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::time::Instant;
+use tokio_util::either::Either;
 
 use super::gate::Gate;
 use super::seats::{Seat, Seats};
+use crate::socket::LocalSocket;
 
 /// How long to wait when accepting fails for want of resources: long enough not to spin on it.
 const BACK_OFF: Duration = Duration::from_millis(100);
@@ -26,12 +29,24 @@ const REPEAT: Duration = Duration::from_secs(10);
 /// Several bound sockets that serve the same routes.
 #[derive(Debug)]
 pub struct Listeners {
-    bound: Vec<(TcpListener, LocalAddr)>,
+    bound: Vec<(Either<TcpListener, LocalSocket>, LocalAddr)>,
     next: usize,
     seats: Arc<Seats>,
     failed: Seldom,
     turned_away: Seldom,
 }
+
+/// A bound socket.
+#[derive(Debug)]
+pub enum Socket {
+    /// Of a network.
+    Tcp(std::net::TcpListener),
+    /// Of this machine.
+    Unix(LocalSocket),
+}
+
+/// A connection of either.
+type Stream = Either<TcpStream, UnixStream>;
 
 /// Trouble that may come thousands of times a second and is told of now and then.
 #[derive(Debug, Default)]
@@ -53,15 +68,24 @@ impl Seldom {
 }
 
 impl Listeners {
-    /// Takes over `listeners`, for so many connections at once. Must be called within a runtime.
+    /// Takes over `sockets`, for so many connections at once. Must be called within a runtime.
     ///
     /// # Errors
     /// When a socket cannot be handed to the runtime.
-    pub fn new(listeners: Vec<std::net::TcpListener>, connections_max: usize) -> io::Result<Self> {
-        let bound = listeners.into_iter().map(|listener| {
-            listener.set_nonblocking(true)?;
-            let local = LocalAddr(listener.local_addr()?.into());
-            Ok((TcpListener::from_std(listener)?, local))
+    pub fn new(sockets: Vec<Socket>, connections_max: usize) -> io::Result<Self> {
+        let bound = sockets.into_iter().map(|socket| match socket {
+            Socket::Tcp(listener) => {
+                listener.set_nonblocking(true)?;
+                let local = LocalAddr(listener.local_addr()?.into());
+                Ok((Either::Left(TcpListener::from_std(listener)?), local))
+            }
+            Socket::Unix(socket) => {
+                let local = unix::SocketAddr::from_pathname(socket.file.path())?;
+                Ok((
+                    Either::Right(socket),
+                    LocalAddr(tokio::net::unix::SocketAddr::from(local).into()),
+                ))
+            }
         });
         Ok(Self {
             bound: bound.collect::<io::Result<_>>()?,
@@ -76,14 +100,23 @@ impl Listeners {
     fn poll_accept(
         &mut self,
         context: &mut Context<'_>,
-    ) -> Poll<io::Result<(TcpStream, LocalAddr, RemoteAddr)>> {
+    ) -> Poll<io::Result<(Stream, LocalAddr, RemoteAddr)>> {
         self.next = self.next.wrapping_add(1);
         let start = self.next.checked_rem(self.bound.len()).unwrap_or_default();
         let (tail, head) = self.bound.split_at(start);
         for (listener, local) in head.iter().chain(tail) {
-            if let Poll::Ready(accepted) = listener.poll_accept(context) {
+            let accepted = match listener {
+                Either::Left(tcp) => tcp
+                    .poll_accept(context)
+                    .map_ok(|(stream, peer)| (Either::Left(stream), peer.into())),
+                Either::Right(local) => local
+                    .listener
+                    .poll_accept(context)
+                    .map_ok(|(stream, peer)| (Either::Right(stream), peer.into())),
+            };
+            if let Poll::Ready(accepted) = accepted {
                 return Poll::Ready(
-                    accepted.map(|(stream, peer)| (stream, local.clone(), RemoteAddr(peer.into()))),
+                    accepted.map(|(stream, peer)| (stream, local.clone(), RemoteAddr(peer))),
                 );
             }
         }
@@ -106,7 +139,7 @@ impl Listeners {
 }
 
 impl Acceptor for Listeners {
-    type Io = Gate<TcpStream>;
+    type Io = Gate<Stream>;
 
     fn local_addr(&self) -> Vec<LocalAddr> {
         self.bound.iter().map(|(_, local)| local.clone()).collect()
@@ -117,7 +150,9 @@ impl Acceptor for Listeners {
         loop {
             match poll_fn(|context| self.poll_accept(context)).await {
                 Ok((stream, local, peer)) => {
-                    if let Err(error) = stream.set_nodelay(true) {
+                    if let Either::Left(tcp) = &stream
+                        && let Err(error) = tcp.set_nodelay(true)
+                    {
                         tracing::debug!(%error, "a new connection was gone already");
                         continue;
                     }
@@ -164,6 +199,7 @@ mod tests {
         let sockets: Vec<_> =
             (0..2).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
         let addresses = sockets.iter().map(|socket| socket.local_addr().unwrap()).collect();
+        let sockets = sockets.into_iter().map(Socket::Tcp).collect();
         (Listeners::new(sockets, 8).unwrap(), addresses)
     }
 
@@ -202,7 +238,8 @@ mod tests {
         let connecting = TcpStream::connect(addresses[1]);
         let (accepted, connected) = tokio::join!(listeners.accept(), connecting);
         let (stream, local, remote, _) = accepted.unwrap();
-        assert!(stream.get_ref().nodelay().unwrap());
+        let Either::Left(tcp) = stream.get_ref() else { panic!("of a network") };
+        assert!(tcp.nodelay().unwrap());
         assert_eq!(local.as_socket_addr(), Some(&addresses[1]));
         assert_eq!(remote.as_socket_addr(), Some(&connected.unwrap().local_addr().unwrap()));
     }

@@ -58,7 +58,6 @@ pub mod seats;
 
 use std::future::Future;
 use std::io;
-use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,7 +68,7 @@ use poem_openapi::{OpenApi, OpenApiService};
 use self::connection::ConnectionApi;
 use self::cors::Cors;
 use self::health::Heartbeat;
-use self::listener::Listeners;
+use self::listener::{Listeners, Socket};
 use self::routes::{Routes, Slashed};
 use self::trust::Trust;
 use crate::auth::Auth;
@@ -209,19 +208,19 @@ impl<T: OpenApi + 'static> Service for OpenApiService<T, ()> {
     }
 }
 
-/// Serves `application` on at most so many connections at once until `shutdown`, then lets requests in flight
+/// Serves `application` at `sockets` on at most so many connections at once until `shutdown`, then lets requests in flight
 /// finish within `drain`.
 ///
 /// # Errors
 /// When the sockets cannot be handed to the runtime.
 pub async fn serve(
     application: impl Endpoint<Output = Response> + 'static,
-    listeners: Vec<TcpListener>,
+    sockets: Vec<Socket>,
     connections_max: usize,
     shutdown: impl Future<Output = ()>,
     drain: Duration,
 ) -> io::Result<()> {
-    Server::new_with_acceptor(Listeners::new(listeners, connections_max)?)
+    Server::new_with_acceptor(Listeners::new(sockets, connections_max)?)
         .run_with_graceful_shutdown(application, shutdown, Some(drain))
         .await
 }

@@ -27,6 +27,7 @@ mod http;
 mod jwt;
 mod keys;
 mod load;
+mod local;
 mod login;
 mod names;
 mod process;

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::net::TcpListener;
 
 use anyhow::Result;
-use keystile::http::listener::Listeners;
+use keystile::http::listener::{Listeners, Socket};
 use poem::endpoint::make_sync;
 use poem::{Route, Server};
 
@@ -17,6 +17,7 @@ pub fn serve() -> Result<()> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         writeln!(std::io::stdout(), "{}", listener.local_addr()?)?;
         let route = Route::new().at("/users/me", make_sync(|_| ANSWER));
-        Ok(Server::new_with_acceptor(Listeners::new(vec![listener], 1024)?).run(route).await?)
+        let listeners = Listeners::new(vec![Socket::Tcp(listener)], 1024)?;
+        Ok(Server::new_with_acceptor(listeners).run(route).await?)
     })
 }
