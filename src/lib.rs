@@ -26,3 +26,6 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod telemetry;
+
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
