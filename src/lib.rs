@@ -27,3 +27,6 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod telemetry;
+
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;

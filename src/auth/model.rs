@@ -6,6 +6,8 @@
 
 pub mod attempts;
 pub mod audit;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 pub mod id;
 pub mod key;
 pub mod network;

@@ -56,6 +56,9 @@ pub mod gate;
 pub mod listener;
 pub mod seats;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
+
 use std::future::Future;
 use std::io;
 use std::sync::Arc;

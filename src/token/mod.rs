@@ -246,6 +246,8 @@ fn sign(ring: &Ring, wire: &Wire) -> Result<String, SignError> {
     if token.len() > TOKEN_BYTES_MAX { Err(SignError::TooLong) } else { Ok(token) }
 }
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

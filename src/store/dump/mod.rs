@@ -18,6 +18,8 @@
 //! come again, and the last one counts: the whole is the state as it was when the trailer was written. A
 //! post may stand before its author.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod read;
 mod record;
 mod write;

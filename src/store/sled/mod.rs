@@ -13,6 +13,8 @@ mod directory;
 mod ending;
 mod export;
 mod filed;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod import;
 mod keys;
 mod lease;
