@@ -1,9 +1,8 @@
 //! The embedded engine on sled 0.34: one writer thread with group commit, reads straight from the caller.
 //!
 //! The only place that names sled. `open` takes the directory (`lease`) and recovers (`recover`), `writer`
-//! decides and commits, one file per subject holds its steps, `read`, `sweep`, `check` and `export` say what
-//! they do. A database that is new, or made from another one (`rewrite`, `migrate`), is built in a directory
-//! aside (`aside`) and becomes the current one when the manifest names it.
+//! decides and commits, one file per subject holds its steps. A database that is new, or made from another one
+//! (`rewrite`, `migrate`), is built aside (`aside`) and becomes the current one when the manifest names it.
 
 mod aside;
 mod attempts;
