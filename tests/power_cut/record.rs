@@ -170,16 +170,6 @@ impl Record {
                 _ => {}
             }
         }
-        println!(
-            "segments begun {} of calls {} max {:?}",
-            self.segments.len(),
-            self.calls.len(),
-            self.calls
-                .iter()
-                .filter(|c| c.name == "pwrite64" && is_of_log(c))
-                .map(|c| c.number(3) / SEGMENT_BYTES)
-                .max()
-        );
         self.marks.sort_unstable_by_key(|&(line, _, is_end)| (line, is_end));
         for (chapter, before) in self.ledger.chapters.iter().zip(&self.before.chapters) {
             let answers = chapter.history[before.history.len()..].iter().flat_map(|it| &it.answer);

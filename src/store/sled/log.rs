@@ -6,9 +6,9 @@
 //! filled with checksummed messages up to a cap. Only what sled replays is read: from the snapshot that it made
 //! at its last opening on. What stands before that, it reads with a check of its own at each access.
 //!
-//! A tear is the end of the log in the segment up to which the newest headers call the log stable, and in those
-//! after it: what counts there is whether it comes before the last commit that was answered. In a segment
-//! before, it is only the end of that segment to sled, and no count shows whether a page is missed that was
+//! What a cut of the power left [`loose`](super::loose) is set aside first, to be cleared. A tear is the end of the
+//! log in the segment up to which the newest headers call the log stable, and in those after it: what counts
+//! there is whether it comes before the last commit that was answered. In a segment before, it is only the end of that segment to sled, and no count shows whether a page is missed that was
 //! said there and nowhere later. A cut of the power leaves such tears, in two ways: sectors of what is written
 //! over a free segment may arrive without the first, which holds the header; and a start that broke off may
 //! have cleared some sectors of a free segment, before [`super::tail`] put back a log in which it is not free
@@ -23,6 +23,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use super::lease::Manifest;
+use super::loose::loose_from;
 use super::message::{Message, Messages, kind};
 use super::segments::{self, BadHeader, SEGMENT_BYTES, Segment, segments};
 use super::snapshot;
@@ -68,24 +69,41 @@ pub(super) enum Damage {
     },
 }
 
-/// Whether all that `directory` holds of the log up to commit number `promised` can be replayed.
+/// Whether all that `directory` holds of the log up to commit number `promised` can be replayed, once the loose
+/// segments are cleared that stand at these places of the file.
 pub(super) fn inspect(
     directory: &Path,
     manifest: &Manifest,
     promised: u64,
-) -> io::Result<Result<(), Damage>> {
+) -> io::Result<Result<Vec<u64>, Damage>> {
     let file = File::open(directory.join("db"))?;
-    let segments = match by_number(segments(&file)?) {
+    let mut segments = match by_number(segments(&file)?) {
         Ok(segments) => segments,
         Err(damage) => return Ok(Err(damage)),
     };
     if promised == 0 {
-        return Ok(Ok(()));
+        return Ok(Ok(Vec::new()));
     }
     let from = start_of(snapshot::log_end(directory)?);
-    let stable = stable(&segments, from);
+    let loose = match loose_from(&file, &segments, from, stable(&segments, from))? {
+        Some(number) => segments.split_off(&number),
+        None => BTreeMap::new(),
+    };
+    let holds = holds(file, &segments, from, manifest, promised)?;
+    Ok(holds.map(|()| loose.into_values().map(|segment| segment.at).collect()))
+}
+
+/// Whether all of the log up to commit number `promised` can be replayed from these segments, on from `from`.
+fn holds(
+    file: File,
+    segments: &BTreeMap<u64, Segment>,
+    from: u64,
+    manifest: &Manifest,
+    promised: u64,
+) -> io::Result<Result<(), Damage>> {
+    let stable = stable(segments, from);
     let replayed: Vec<&Segment> =
-        segments.range(replayed(&segments, from)).map(|(_, segment)| segment).collect();
+        segments.range(replayed(segments, from)).map(|(_, segment)| segment).collect();
     let mut spent = None;
     let mut reader = Reader::new(file, manifest);
     for segment in &replayed {
@@ -186,8 +204,8 @@ impl Reader {
 
     /// Takes note of a message that ends before `end` in the log.
     fn note(&mut self, message: &Message<'_>, end: u64) {
-        if message.kind == kind::BATCH {
-            self.batch_end = message.body.first_chunk().map_or(0, |at| u64::from_le_bytes(*at));
+        if let Some(batch_end) = message.batch_end() {
+            self.batch_end = batch_end;
         } else if may_hold_tally(message) {
             self.open = tally::number_in(message.body, &self.prefix).or(self.open);
         }
@@ -215,6 +233,7 @@ mod tests {
     use std::os::unix::fs::FileExt;
 
     use super::super::lease::settled_length;
+    use super::super::loose;
     use super::super::segments::HEADER_BYTES;
     use super::*;
     use crate::store::sled::tally::Tally;
@@ -247,12 +266,12 @@ mod tests {
     fn a_sound_log_holds_what_was_promised_and_no_more() {
         let (directory, manifest) = log();
         let inspect = |promised| inspect(directory.path(), &manifest, promised).unwrap();
-        assert_eq!(inspect(COMMITS), Ok(()));
+        assert_eq!(inspect(COMMITS), Ok(Vec::new()));
         let lost = inspect(COMMITS + 1).unwrap_err();
         assert!(matches!(lost, Damage::Lost { found: COMMITS, .. }), "{lost}");
         // Replayed from a snapshot behind the last commit, it still does.
         drop(::sled::open(directory.path()).unwrap());
-        assert_eq!(inspect(COMMITS), Ok(()));
+        assert_eq!(inspect(COMMITS), Ok(Vec::new()));
     }
 
     #[test]
@@ -263,22 +282,23 @@ mod tests {
         let Damage::Lost { found, at, .. } = lost else { panic!("{lost}") };
         assert!((1..COMMITS).contains(&found), "{found}");
         assert!(at <= 100_000, "{at}");
-        assert_eq!(inspect(directory.path(), &manifest, found).unwrap(), Ok(()));
+        assert_eq!(inspect(directory.path(), &manifest, found).unwrap(), Ok(Vec::new()));
     }
 
-    /// What each commit of [`worn`] writes, and what its first one writes once.
-    const WORN: u64 = 100;
-    const ONCE: usize = 50;
+    /// How many commits [`worn`] has, and how many trees one of them makes, so much that they stay where they are.
+    const WORN: u64 = 150;
+    const ONCE: u8 = 18;
+    const ONCE_AT: u64 = 60;
 
     /// A log most of whose segments hold nothing that is not said anew later, and its length.
     fn worn() -> (tempfile::TempDir, Manifest) {
         let (directory, manifest) = (tempfile::tempdir().unwrap(), Manifest::unsealed("a".into()));
         let db = ::sled::Config::new().path(directory.path()).flush_every_ms(None).open().unwrap();
         let tally = Tally::resume(&db, directory.path(), &manifest).unwrap();
-        for number in 0..ONCE {
-            db.insert(number.to_be_bytes(), vec![1; 200]).unwrap();
-        }
         for commit in 0..WORN {
+            for number in (0..ONCE).filter(|_| commit == ONCE_AT) {
+                db.open_tree([number]).unwrap().insert("once", vec![1; 20_000]).unwrap();
+            }
             db.insert("often", vec![u8::try_from(commit).unwrap(); 20_000]).unwrap();
             let (tree, batch) = tally.next();
             tree.apply_batch(batch).unwrap();
@@ -289,18 +309,18 @@ mod tests {
         (directory, manifest)
     }
 
-    /// Whether sled finds all that [`worn`] wrote if its log is this.
-    fn is_complete(log: &[u8], directory: &Path, manifest: &Manifest) -> bool {
+    /// Which commits of [`worn`] sled finds if its log is this; nothing if there is not all of each.
+    fn complete(log: &[u8], directory: &Path, manifest: &Manifest) -> Option<u64> {
         let copy = tempfile::tempdir().unwrap();
         fs::copy(directory.join("conf"), copy.path().join("conf")).unwrap();
         fs::write(copy.path().join("db"), log).unwrap();
-        let Ok(db) = ::sled::Config::new().path(copy.path()).flush_every_ms(None).open() else {
-            return false;
-        };
-        let last = vec![u8::try_from(WORN - 1).unwrap(); 20_000];
-        tally::held(&db, manifest).is_ok_and(|held| held == WORN)
-            && db.get("often").is_ok_and(|value| value.is_some_and(|value| *value == last))
-            && (0..ONCE).all(|key| db.get(key.to_be_bytes()).is_ok_and(|value| value.is_some()))
+        let db = ::sled::Config::new().path(copy.path()).flush_every_ms(None).open().ok()?;
+        let held = tally::held(&db, manifest).ok()?;
+        let last = vec![u8::try_from(held.checked_sub(1)?).unwrap(); 20_000];
+        let has = |number| db.open_tree(number).is_ok_and(|it| it.len() == 1);
+        let is_complete = db.get("often").ok()?.is_some_and(|value| *value == last)
+            && (held <= ONCE_AT || (0..ONCE).all(|number| has([number])));
+        is_complete.then_some(held)
     }
 
     /// What [`worn`] has written, its segments in their order, and the first that is stable.
@@ -311,9 +331,46 @@ mod tests {
         (fs::read(path).unwrap(), segments.into_values().collect(), stable)
     }
 
-    fn holds_all(log: &[u8], directory: &Path, manifest: &Manifest) -> Result<(), Damage> {
+    fn holds_all(log: &[u8], directory: &Path, manifest: &Manifest) -> Result<Vec<u64>, Damage> {
         fs::write(directory.join("db"), log).unwrap();
         inspect(directory, manifest, WORN).unwrap()
+    }
+
+    #[test]
+    fn what_a_cut_of_the_power_left_loose_is_cut_off() {
+        let (directory, manifest) = worn();
+        let directory = directory.path();
+        let (sound, segments, stable) = segments_of(directory);
+        let [.., before, last_but_one, newest] = &segments[..] else { panic!("{segments:?}") };
+        assert_eq!(last_but_one.number, stable, "what stands before is believed");
+        let place = |segment: &Segment| usize::try_from(segment.at).unwrap();
+        let torn = [(before, 300_000), (before, 50_000), (before, 0), (last_but_one, 0)];
+        for (segment, at) in torn {
+            let mut log = sound.clone();
+            log[place(segment) + at..][..HEADER_BYTES].fill(0);
+            let Err(Damage::Lost { found, .. }) = holds_all(&log, directory, &manifest) else {
+                panic!("{segment:?} at {at}: it was answered and is not there")
+            };
+            let loose = inspect(directory, &manifest, found).unwrap().unwrap();
+            let behind = if at > 0 { &[last_but_one, newest][..] } else { &[newest] };
+            assert!(behind.iter().all(|it| loose.contains(&it.at)), "{segment:?} at {at}");
+            assert_ne!(complete(&log, directory, &manifest), Some(found), "sled goes on behind it");
+            loose::clear(&directory.join("db"), &loose).unwrap();
+            log = fs::read(directory.join("db")).unwrap();
+            assert_eq!(complete(&log, directory, &manifest), Some(found), "{segment:?} at {at}");
+        }
+    }
+
+    #[test]
+    fn a_tear_before_the_last_three_segments_is_not_the_end_of_a_log() {
+        let (directory, manifest) = worn();
+        let (mut log, segments, _) = segments_of(directory.path());
+        let [earlier, .., _, _, _] = &segments[..] else { panic!("{segments:?}") };
+        let at = usize::try_from(earlier.at).unwrap() + HEADER_BYTES;
+        log[at..][..HEADER_BYTES].fill(0);
+        fs::write(directory.path().join("db"), log).unwrap();
+        let inspected = inspect(directory.path(), &manifest, 1).unwrap();
+        assert!(matches!(inspected, Err(Damage::Broken { .. })), "{inspected:?}");
     }
 
     #[test]
@@ -336,15 +393,15 @@ mod tests {
                     log[start(segment) + at..][..SECTOR].copy_from_slice(&content[at..][..SECTOR]);
                 }
                 let inspected = holds_all(&log, directory, &manifest);
-                if inspected.is_ok() {
-                    assert!(is_complete(&log, directory, &manifest), "{segment:?}");
-                    spent += 1;
+                if let Err(damage) = inspected {
+                    assert!(matches!(damage, Damage::Broken { .. } | Damage::Lost { .. }));
                 } else {
-                    assert!(matches!(inspected, Err(Damage::Broken { .. })), "{inspected:?}");
+                    assert_eq!(complete(&log, directory, &manifest), Some(WORN), "{segment:?}");
+                    spent += 1;
                 }
             }
         }
-        assert_eq!(spent, 2 * 2 * 5, "all of two segments");
+        assert_eq!(spent, 2 * 5, "all of one segment");
     }
 
     #[test]
@@ -357,7 +414,7 @@ mod tests {
             let mut log = sound.clone();
             log[at] ^= 1 << (at % 8);
             match holds_all(&log, directory, &manifest) {
-                Ok(()) => assert!(is_complete(&log, directory, &manifest), "byte {at}"),
+                Ok(_) => assert_eq!(complete(&log, directory, &manifest), Some(WORN), "byte {at}"),
                 Err(Damage::Broken { at: found }) => {
                     assert!(found <= at as u64, "byte {at}");
                     broken += 1;

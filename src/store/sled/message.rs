@@ -4,7 +4,7 @@
 use super::segments::{HEADER_BYTES, SEGMENT_BYTES};
 
 /// The longest header of a message; no message starts with less than this left of a segment.
-const MESSAGE_HEADER_MAX: u64 = 32;
+pub(super) const MESSAGE_HEADER_MAX: u64 = 32;
 /// The kinds of messages that matter here, and the last one that there is.
 pub(super) mod kind {
     /// Nothing follows in the segment.
@@ -82,6 +82,12 @@ impl<'a> Message<'a> {
     /// The page that it is about.
     pub(super) fn page(&self) -> Option<u64> {
         self.head.page()
+    }
+
+    /// Where in the log the batch ends that it begins: with this byte.
+    pub(super) fn batch_end(&self) -> Option<u64> {
+        let end = self.body.first_chunk().filter(|_| self.kind == kind::BATCH)?;
+        Some(u64::from_le_bytes(*end))
     }
 
     /// The page of which it says all that there is to say.

@@ -18,6 +18,7 @@ mod import;
 mod keys;
 mod lease;
 mod log;
+mod loose;
 mod message;
 mod migrate;
 mod open;

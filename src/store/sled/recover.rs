@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::keys::{Table, meta};
 use super::lease::{Manifest, settled_length};
 use super::log;
+use super::loose;
 use super::open::{OpenError, SledSettings};
 use super::segments::SEGMENT_BYTES;
 use super::snapshot;
@@ -75,8 +76,9 @@ pub(super) fn recover(
     let io = |error| OpenError::io(&file, error);
     tail::put_back(&directory).map_err(io)?;
     inspect(path, manifest)?;
-    let promised = promised(path, manifest)?;
+    let (promised, loose) = promised(path, manifest)?;
     tail::keep(&directory).map_err(io)?;
+    loose::clear(&file, &loose).map_err(io)?;
     // sled may shorten the file as soon as it has it, and a kill must not make that look like a loss.
     let loosened =
         Manifest { bytes_min: manifest.bytes_min.min(SEGMENT_BYTES), ..manifest.clone() };
@@ -179,8 +181,9 @@ fn inspect(path: &Path, manifest: &Manifest) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// How many commits were answered for all that is known; refused if sled would not recover all of them.
-fn promised(path: &Path, manifest: &Manifest) -> Result<u64, OpenError> {
+/// How many commits were answered for all that is known; refused if sled would not recover all of them. With
+/// it, where in the file the segments stand that are to be cleared before.
+fn promised(path: &Path, manifest: &Manifest) -> Result<(u64, Vec<u64>), OpenError> {
     let name = manifest.directory;
     let directory = name.path(path);
     let io = |error| OpenError::io(&name.file(path), error);
@@ -195,8 +198,9 @@ fn promised(path: &Path, manifest: &Manifest) -> Result<u64, OpenError> {
         Noted::Foreign => return Err(OpenError::damaged(path, FOREIGN)),
     };
     let inspected = log::inspect(&directory, manifest, promised).map_err(io)?;
-    inspected.map_err(|damage| OpenError::damaged(path, &format!("{name}/db: {damage}")))?;
-    Ok(promised)
+    let loose =
+        inspected.map_err(|damage| OpenError::damaged(path, &format!("{name}/db: {damage}")))?;
+    Ok((promised, loose))
 }
 
 /// The sentinel was written before the first acknowledgement: a database without it has lost data.

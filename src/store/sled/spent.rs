@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::fs::File;
 use std::io;
 
-use super::message::{Head, Message, Messages};
+use super::message::{Head, MESSAGE_HEADER_MAX, Message, Messages};
 use super::segments::{self, HEADER_BYTES, SEGMENT_BYTES, Segment};
 
 /// What is written at once or not at all.
@@ -16,19 +16,28 @@ const SECTOR: usize = 512;
 /// The numbers of those of `replayed` below `stable` that are torn and spent. `replayed` is in the order of the log.
 pub(super) fn spent(file: &File, replayed: &[&Segment], stable: u64) -> io::Result<BTreeSet<u64>> {
     let (mut spent, mut said, mut content) = (BTreeSet::new(), HashSet::new(), Vec::new());
+    let mut log_end = None;
     for segment in replayed.iter().rev() {
         segments::read(file, segment.at, &mut content)?;
         let number = segment.number / SEGMENT_BYTES;
         let mut messages = Messages::of(&content, number);
-        let anew: Vec<u64> = messages.by_ref().filter_map(|it| it.replaced_page()).collect();
-        if messages.is_torn && segment.number >= stable {
-            // The end of the log: nothing behind it is replayed.
+        let told: Vec<_> =
+            messages.by_ref().map(|it| (it.replaced_page(), it.batch_end())).collect();
+        let end = segment.number + messages.offset;
+        let is_end = messages.is_torn && segment.number >= stable;
+        let log_end = if is_end { log_end.insert(end) } else { log_end.get_or_insert(end) };
+        // At a batch that is not there to its end, sled stops.
+        let unfinished =
+            told.iter().position(|(_, batch_end)| batch_end.is_some_and(|it| it >= *log_end));
+        if is_end || unfinished.is_some() {
+            // Nothing behind it is replayed.
             said.clear();
         } else if messages.is_torn && is_long(&content) && pages(&content, number).is_subset(&said)
         {
             spent.insert(segment.number);
         }
-        said.extend(anew);
+        let replayed = told.iter().take(unfinished.unwrap_or(told.len()));
+        said.extend(replayed.filter_map(|(page, _)| *page));
     }
     Ok(spent)
 }
@@ -40,7 +49,7 @@ fn is_long(content: &[u8]) -> bool {
 
 /// The pages that a torn segment says something of, as far as that can be told: by whole messages before and
 /// behind the tear, and by the head of one that is damaged where one is due. A head in two sectors may be half
-/// another's.
+/// another's. What clients wrote may look like a message behind the tear: such a segment is not spent.
 fn pages(content: &[u8], segment: u64) -> HashSet<u64> {
     let mut pages = HashSet::new();
     let (mut at, mut is_due) = (HEADER_BYTES, true);
@@ -55,22 +64,38 @@ fn pages(content: &[u8], segment: u64) -> HashSet<u64> {
                 head.segment == segment && at / SECTOR == (at + head.bytes - 1) / SECTOR
             });
             pages.extend(head.and_then(|head| head.page()));
+            pages.extend(page_of_flipped(rest, segment));
         }
         (at, is_due) = (at + 1, false);
     }
     pages
 }
 
+/// The page of the message that `bytes` begin with, if one bit of its head is flipped.
+fn page_of_flipped(bytes: &[u8], segment: u64) -> Option<u64> {
+    let mut bytes = bytes.to_vec();
+    (0..MESSAGE_HEADER_MAX).flat_map(|at| (0..u8::BITS).map(move |bit| (at, bit))).find_map(
+        |(at, bit)| {
+            let at = usize::try_from(at).ok()?;
+            *bytes.get_mut(at)? ^= 1 << bit;
+            let page = Message::first_in(&bytes, segment).and_then(|message| message.page());
+            *bytes.get_mut(at)? ^= 1 << bit;
+            page
+        },
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Write;
 
-    use super::super::message::kind::{CAP, FREE, LINK, NODE};
+    use super::super::message::kind::{BATCH, CAP, FREE, LINK, NODE};
     use super::super::message::tests::message;
     use super::super::segments::tests::header;
     use super::*;
 
-    /// What a segment holds: kinds and pages of messages, nothing for one that is damaged.
+    /// What a segment holds: kinds and pages of messages, nothing for one that is damaged; of a batch, the segment
+    /// at whose start it ends.
     type Content<'a> = &'a [Option<(u8, u8)>];
 
     /// Which segments of such a log are spent, of which the last one is the first that is not known to be stable.
@@ -82,6 +107,10 @@ mod tests {
             let mut bytes = header(number, 0).to_vec();
             for entry in *content {
                 bytes.extend(match *entry {
+                    Some((BATCH, segment)) => {
+                        let end = u64::from(segment) * SEGMENT_BYTES;
+                        message(BATCH, index, 0, &end.to_le_bytes())
+                    }
                     Some((kind, page)) => message(kind, index, page, b"body"),
                     None => vec![255; 9],
                 });
@@ -139,7 +168,31 @@ mod tests {
         assert_eq!(of(&[&header, &message(LINK, 3, 8, b"body"), &bytes]), [7, 8].into());
         assert!(of(&[&header, &[0], &bytes]).is_empty(), "where none is due");
         let to_four_bytes_before_the_next_sector = message(LINK, 3, 8, &[b'x'; 236]).repeat(2);
+        bytes[10] ^= 1;
         let found = of(&[&header, &to_four_bytes_before_the_next_sector, &bytes]);
         assert_eq!(found, [8].into(), "in two sectors");
+    }
+
+    #[test]
+    fn a_flipped_bit_of_a_head_does_not_hide_its_page() {
+        let header = [0; HEADER_BYTES];
+        let sound = message(NODE, 3, 7, b"body");
+        for bit in 0..(sound.len() - b"body".len()) * 8 {
+            let mut bytes = sound.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert!(pages(&[&header[..], &bytes].concat(), 3).contains(&7), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn what_stands_in_an_unfinished_batch_says_nothing() {
+        let torn: Content<'_> = &[Some((NODE, 7)), None];
+        let node = Some((NODE, 7));
+        let batch = |end| Some((BATCH, end));
+        assert_eq!(spent_of(&[torn, &[batch(1), node]], 1, 0), [0]);
+        assert!(spent_of(&[torn, &[batch(2), node]], 1, 0).is_empty());
+        assert_eq!(spent_of(&[torn, &[node, batch(2)]], 1, 0), [0], "before it");
+        assert_eq!(spent_of(&[torn, &[batch(2), node], &[]], 1, 0), [0], "its end is there");
+        assert!(spent_of(&[torn, &[batch(3)], &[node]], 1, 0).is_empty(), "sled stops before");
     }
 }

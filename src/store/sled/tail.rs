@@ -1,13 +1,13 @@
 //! The end of sled's log, kept while sled opens it.
 //!
-//! At each opening sled makes a snapshot of its pages, renames it into place, and clears the segments that
-//! the snapshot can do without; it never syncs the new name. If the power fails when segments are cleared on
-//! disk and the name is not, the log must do without that snapshot, and sled replays a log only on from the
-//! segment up to which the last header calls it stable. That one is usually the last but one, may be among
-//! the cleared, and without it sled goes back, without a word, to an older state or to none. Where an earlier
-//! opening has cleared it, the log cannot do without the snapshot of that opening, which sled removes as soon
-//! as it has named the new one. So that snapshot and the end of the log are copied aside first, and put back at
-//! the next opening if this one did not get to a synced name.
+//! At each opening sled makes a snapshot of its pages, renames it into place, and clears the segments that the
+//! snapshot can do without; it never syncs the new name. If the power fails when segments are cleared on disk and
+//! the name is not, the log must do without that snapshot, and sled replays a log only on from the segment up to
+//! which the last header calls it stable. That one is usually the last but one, or one before that if what is
+//! [`loose`](super::loose) is cut off. It may be among the cleared, and without it sled goes back, without a word,
+//! to an older state or to none. Where an earlier opening has cleared it, the log cannot do without the snapshot of
+//! that opening, which sled removes as soon as it has named the new one. So that snapshot and the end of the log
+//! are copied aside first, and put back at the next opening if this one did not get to a synced name.
 //!
 //! A copy overwrites the log, so it is believed only if it is whole and of the log that stands beside it: nothing
 //! was committed since it was made. Any other is dropped, and what is wrong with the log is found without it.
@@ -18,6 +18,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::lease::{ours, sync_directory};
+use super::loose::first_unsure;
 use super::segments::{self, SEGMENT_BYTES, Segment, segments};
 use super::snapshot;
 use super::tally;
@@ -47,7 +48,9 @@ pub(super) fn keep(directory: &Path) -> io::Result<()> {
     let file = File::open(directory.join("db"))?;
     // One with a bad header is none to sled.
     let segments: Vec<Segment> = segments(&file)?.into_iter().flatten().collect();
-    let stable = segments.iter().map(|segment| segment.stable).max().unwrap_or_default();
+    let unsure = first_unsure(segments.iter().map(|segment| segment.number));
+    let sure = segments.iter().filter(|segment| segment.number < unsure);
+    let stable = sure.map(|segment| segment.stable).max().unwrap_or_default();
     let first = stable / SEGMENT_BYTES * SEGMENT_BYTES;
     let newest = snapshot::newest(directory)?;
     if newest.is_none() && segments.iter().all(|segment| segment.number == first) {
@@ -233,16 +236,17 @@ mod tests {
 
     #[test]
     fn what_sled_replays_from_is_put_back_and_what_it_does_not_stays_cleared() {
+        let number = |number| (number, (number - 1) * SEGMENT_BYTES);
         let stable = 8 * SEGMENT_BYTES - 10;
-        let (directory, log) = log(&[(7, 6 * SEGMENT_BYTES), (6, 5 * SEGMENT_BYTES), (8, stable)]);
+        let (directory, log) = log(&[number(7), number(3), number(5), number(6), (8, stable)]);
         let directory = directory.path();
         keep(directory).unwrap();
-        (0..3).for_each(|index| clear(directory, index));
+        (0..5).for_each(|index| clear(directory, index));
         put_back(directory).unwrap();
         let back = fs::read(directory.join("db")).unwrap();
         assert!(back[..SEGMENT] == log[..SEGMENT], "the last but one");
         assert!(back[SEGMENT..2 * SEGMENT].iter().all(|byte| *byte == 0), "an older one");
-        assert!(back[2 * SEGMENT..] == log[2 * SEGMENT..], "the last one, and no longer");
+        assert!(back[2 * SEGMENT..] == log[2 * SEGMENT..], "the other ones, and no longer");
         assert_eq!(names(directory), ["db"]);
         clear(directory, 0);
         put_back(directory).unwrap();
