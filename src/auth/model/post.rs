@@ -7,7 +7,8 @@ use crate::clock::Timestamp;
 
 /// The longest title, in characters.
 pub const TITLE_CHARS_MAX: usize = 200;
-/// The longest content, in bytes; with the rest of the record it stays below 4 KiB.
+/// The longest content, in bytes; with the rest of the record it stays below 4 KiB,
+/// which the store's engine keeps in its log.
 pub const CONTENT_BYTES_MAX: usize = 3000;
 
 /// A post as the store keeps it.

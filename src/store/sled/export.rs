@@ -24,8 +24,8 @@ use crate::store::{Result, StoreError, codec};
 
 /// How many records a step reads in their order, while requests wait.
 const SCAN_MAX: usize = 256;
-/// How many changed ones a step reads anew: as many as a full queue changes between two of them, where a step
-/// changes one record and notes one event, so that it ends.
+/// How many changed ones a step reads anew if fewer did not make them less: as many as a full queue changes
+/// between two steps, each one record with one event, so that the reading ends.
 const DRAIN_MAX: usize = 2 * QUEUE_MAX;
 /// How many changed keys a journal holds.
 const CHANGED_MAX: usize = 100_000;
@@ -38,6 +38,8 @@ pub(super) struct Journal {
     unread: Option<(Table, Vec<u8>)>,
     /// Read already, and changed since.
     changed: BTreeSet<(Table, Vec<u8>)>,
+    /// How many of these the last step left.
+    left: usize,
     /// Whether more has changed than is kept: the reader cannot go on.
     is_outrun: bool,
 }
@@ -45,7 +47,7 @@ pub(super) struct Journal {
 impl Default for Journal {
     fn default() -> Self {
         let unread = Some((Table::User, Vec::new()));
-        Self { unread, changed: BTreeSet::new(), is_outrun: false }
+        Self { unread, changed: BTreeSet::new(), left: usize::MAX, is_outrun: false }
     }
 }
 
@@ -65,6 +67,11 @@ impl Journal {
             self.is_outrun = true;
             self.changed.clear();
         }
+    }
+
+    /// How many changed ones are to be read in one step: few while they get fewer, since requests wait.
+    fn drain_max(&self) -> usize {
+        if self.changed.len() < self.left { SCAN_MAX } else { DRAIN_MAX }
     }
 }
 
@@ -135,7 +142,7 @@ fn step(staged: &Staged<'_>, journal: &mut Journal) -> Result<Step> {
             return Ok(step);
         }
     }
-    for _ in 0..DRAIN_MAX {
+    for _ in 0..journal.drain_max() {
         let Some((table, key)) = journal.changed.pop_first() else { break };
         let found = match staged.get(table, &key)? {
             Some(value) => step.readable(stored(staged, table, &key, &value))?,
@@ -143,7 +150,8 @@ fn step(staged: &Staged<'_>, journal: &mut Journal) -> Result<Step> {
         };
         step.changes.push(found.map_or_else(|| removed(table, &key), Ok)?);
     }
-    step.is_last = journal.changed.is_empty();
+    journal.left = journal.changed.len();
+    step.is_last = journal.left == 0;
     Ok(step)
 }
 
@@ -242,6 +250,16 @@ mod tests {
         assert_eq!((full.is_outrun, full.changed.len()), (false, CHANGED_MAX));
         let outrun = journal_of_a_reader_at_its_end(CHANGED_MAX + 2);
         assert_eq!((outrun.is_outrun, outrun.changed.len()), (true, 0));
+    }
+
+    #[test]
+    fn a_step_reads_few_changes_while_they_get_fewer_and_many_when_they_do_not() {
+        let mut journal = journal_of_a_reader_at_its_end(1000);
+        assert_eq!(journal.drain_max(), SCAN_MAX);
+        journal.left = 1001;
+        assert_eq!(journal.drain_max(), SCAN_MAX);
+        journal.left = 1000;
+        assert_eq!(journal.drain_max(), DRAIN_MAX);
     }
 
     #[test]

@@ -51,7 +51,7 @@ pub(super) enum Purpose {
 }
 
 impl Purpose {
-    /// How often, in ms, sled's own thread flushes and collects garbage. It collects nowhere else, and the less
+    /// How often, in ms, sled's own thread flushes and collects garbage. Little is collected elsewhere, and the less
     /// the longer it rests: under 4,000 refreshes a second the file grows on and on with 500 ms, more slowly
     /// with 200, and stays below twice what it holds with 100.
     const fn flush_every_ms(self) -> Option<u64> {
