@@ -3,8 +3,8 @@
 //!
 //! The server is killed at a random moment, or by `strace` as it enters a chosen system call: of a request
 //! read (before the change is applied), of the log written (before it is flushed), synced, or an answer
-//! sent; and while it starts for the first time, recovers from the kill before, or compacts. Without
-//! `strace` there is the random moment only, unless `KEYSTILE_TEST_REQUIRE_STRACE` is 1.
+//! sent; and while it starts for the first time, recovers from the kill before, compacts, or rotates its
+//! keys. Without `strace` there is the random moment only, unless `KEYSTILE_TEST_REQUIRE_STRACE` is 1.
 //!
 //! `KEYSTILE_CRASH_ROUNDS=1000` makes it long, `KEYSTILE_TEST_SEED` draws the same again.
 
@@ -51,14 +51,14 @@ enum Moment {
     Entering(&'static str, usize),
     /// At any, and then while it recovers, so many times in a row.
     Recovering(usize),
-    /// At any, and then while `keystile compact` rewrites the database.
-    Compacting,
+    /// At any, and then while this command of `keystile` rewrites the database or the keys.
+    Running(&'static [&'static str]),
 }
 
 /// The first ones need no `strace`.
 const MOMENTS_WITHOUT_STRACE: usize = 2;
 
-const MOMENTS: [Moment; 9] = [
+const MOMENTS: [Moment; 10] = [
     Moment::Any,
     Moment::Any,
     Moment::Entering("recvfrom", 40),
@@ -67,7 +67,8 @@ const MOMENTS: [Moment; 9] = [
     Moment::Entering("fdatasync", 30),
     Moment::Entering("sendto", 25),
     Moment::Recovering(2),
-    Moment::Compacting,
+    Moment::Running(&["compact"]),
+    Moment::Running(&["keys", "rotate"]),
 ];
 
 #[test]
@@ -111,7 +112,7 @@ fn live_through(rounds: usize, moments: &[Moment], dice: &mut Dice) -> usize {
 /// Starts the server, has the clients at work, and kills it.
 fn die(workplace: &Workplace, ledger: &mut Ledger, moment: Moment, dice: &mut Dice) {
     let server = match moment {
-        Moment::Any | Moment::Recovering(_) | Moment::Compacting => workplace.serve(),
+        Moment::Any | Moment::Recovering(_) | Moment::Running(_) => workplace.serve(),
         Moment::Entering(calls, most) => {
             let nth = 1 + dice.below(most);
             let command = strace::killed_at(workplace, strace::SERVE, calls, nth);
@@ -133,10 +134,10 @@ fn die(workplace: &Workplace, ledger: &mut Ledger, moment: Moment, dice: &mut Di
     match moment {
         Moment::Any | Moment::Entering(..) => {}
         Moment::Recovering(times) => (0..times).for_each(|_| die_while_starting(workplace, dice)),
-        Moment::Compacting => {
+        Moment::Running(command) => {
             let (calls, most) = *dice.pick(&CALLS_AT_THE_STORE).unwrap();
             let nth = 1 + dice.below(most);
-            run(strace::killed_at(workplace, &["compact"], calls, nth), "");
+            run(strace::killed_at(workplace, command, calls, nth), "");
         }
     }
 }

@@ -1,8 +1,7 @@
 //! The embedded engine on sled 0.34: one writer thread with group commit, reads straight from the caller.
 //!
-//! The only place that names sled. `open` takes the directory (`lease`) and recovers (`recover`), `writer`
-//! decides and commits, one file per subject holds its steps. A database that is new, or made from another one
-//! (`rewrite`, `migrate`), is built aside (`aside`) and becomes the current one when the manifest names it.
+//! The only place that names sled. `open` takes the directory and recovers, `writer` decides and commits, one
+//! file per subject holds its steps. A database that is made from another one is built `aside` and named last.
 
 mod aside;
 mod attempts;
