@@ -222,7 +222,7 @@ impl Store for SledStore {
         self.list(move |database| read::users(database, &prefix, after.as_deref(), limit)).await
     }
 
-    async fn open_session(&self, open: OpenSession) -> Result<()> {
+    async fn open_session(&self, open: OpenSession) -> Result<bool> {
         self.change(move |staged| sessions::open(staged, open)).await
     }
 
