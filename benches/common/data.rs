@@ -239,7 +239,7 @@ fn opening(session: Session, now: Timestamp, random: &SeededRandom) -> Result<Op
     Ok(OpenSession { session, max_per_user: PER_USER, now, opened, on_eviction })
 }
 
-async fn settle(mut steps: JoinSet<keystile::store::Result<()>>) -> Result<()> {
+async fn settle<T: 'static>(mut steps: JoinSet<keystile::store::Result<T>>) -> Result<()> {
     while let Some(ended) = steps.join_next().await {
         ended??;
     }

@@ -17,6 +17,7 @@ use crate::admin::protocol::{
 use crate::auth::export::{Dump, ExportError, Part};
 use crate::auth::keys::{OldKeys, RotateError};
 use crate::auth::model::key::KeyState;
+use crate::auth::model::user::User;
 use crate::auth::policy::{Acting, Operator};
 use crate::auth::register::NewAccount;
 use crate::auth::users::{NewUser, UserQuery, UsersError};
@@ -46,16 +47,19 @@ pub async fn perform(
         Request::UsersList { after, limit } => {
             let query = UserQuery { prefix: None, after, limit };
             let page = auth.list_users(acting, query).await.map_err(refusal)?;
-            let accounts = page.items.iter().map(Account::of).collect();
+            let mut accounts = Vec::with_capacity(page.items.len());
+            for user in &page.items {
+                accounts.push(account(auth, operator, user).await?);
+            }
             Reply::Accounts { accounts, next: page.next }
         }
         Request::UsersShow { name } => {
             let user = auth.find_user_by_name(acting, &name).await.map_err(refusal)?;
-            Reply::Account(Account::of(&user))
+            Reply::Account(account(auth, operator, &user).await?)
         }
         Request::UsersUnlock { name } => {
             let user = auth.unlock_user(operator, &name).await.map_err(refusal)?;
-            Reply::Account(Account::of(&user))
+            Reply::Account(Account::of(&user, false))
         }
         Request::Audit(request) => audit::read(auth, operator, request).await?,
         Request::KeysList => keys(&auth.keys(operator)),
@@ -101,7 +105,11 @@ async fn add_user(
         disabled: false,
     };
     let user = auth.add_user(acting, new_user, &Origin::default()).await.map_err(refusal)?;
-    Ok(Reply::Account(Account::of(&user)))
+    Ok(Reply::Account(Account::of(&user, false)))
+}
+
+async fn account(auth: &Auth, operator: &Operator, user: &User) -> Result<Account, Refusal> {
+    Ok(Account::of(user, auth.is_locked(operator, user).await.map_err(refusal)?))
 }
 
 fn keys(keys: &[KeyState]) -> Reply {

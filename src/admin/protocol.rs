@@ -154,6 +154,8 @@ pub struct Account {
     pub full_name: Option<String>,
     /// Whether the user is disabled.
     pub disabled: bool,
+    /// Whether wrong passwords have locked the user's password.
+    pub locked: bool,
     /// The roles, in order.
     pub roles: Vec<String>,
     /// When the user was made, RFC 3339.
@@ -193,15 +195,16 @@ impl SigningKey {
 }
 
 impl Account {
-    /// The view of `user`.
+    /// The view of `user`, whose password may be locked.
     #[must_use]
-    pub fn of(user: &User) -> Self {
+    pub fn of(user: &User, locked: bool) -> Self {
         Self {
             id: user.id.to_string(),
             username: user.username.to_string(),
             email: user.email.as_ref().map(|email| email.as_str().to_owned()),
             full_name: user.full_name.clone(),
             disabled: user.disabled,
+            locked,
             roles: user.roles.iter().cloned().collect(),
             created_at: user.created_at.to_rfc3339(),
         }

@@ -70,9 +70,12 @@ impl Auth {
             opened: event(Event::SessionOpened, Some(id))?,
             on_eviction: event(Event::SessionEvicted, None)?,
         };
-        let opened = open.opened.clone();
-        self.store().open_session(open).await?;
+        let (opened, on_eviction) = (open.opened.clone(), open.on_eviction.clone());
+        let has_evicted = self.store().open_session(open).await?;
         tell(&opened);
+        if has_evicted {
+            tell(&on_eviction);
+        }
         Ok(pair)
     }
 

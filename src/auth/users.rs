@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::account::{ProfileChange, ProfileError};
 use super::audit::told;
+use super::model::attempts::Account;
 use super::model::audit::{Actor, AuditEvent, Event};
 use super::model::id::UserId;
 use super::model::scope::known;
@@ -225,6 +226,16 @@ impl Auth {
         let expect = judged(acting, &target);
         let step = async |audit| self.store().delete_user(id, expect, audit).await;
         Ok(told(vec![deleted], step).await?)
+    }
+
+    /// Whether wrong passwords have locked that of `user`.
+    ///
+    /// # Errors
+    /// When what is remembered of the attempts cannot be read.
+    pub async fn is_locked(&self, _: &Operator, user: &User) -> Result<bool, UsersError> {
+        let Some(throttle) = &self.parts.throttle else { return Ok(false) };
+        let attempts = self.store().attempts(Account::User(user.id)).await?;
+        Ok(attempts.is_locked(throttle.limits()))
     }
 
     /// Lifts the lock and every wait that wrong passwords have brought upon the user of this name.

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
+use rustix::net::sockopt::{self, Timeout};
+use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketType};
 
 use super::{Common, load_config, output};
 use crate::config::listen::Address;
@@ -71,7 +73,7 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
 /// The status code of a GET, with `named` as its host unless the URL's own will do.
 fn status_of(url: &str, named: Option<&str>) -> anyhow::Result<u16> {
     if let Some(socket) = url.strip_prefix("unix:") {
-        let stream = UnixStream::connect(socket)?;
+        let stream = connect(socket)?;
         stream.set_read_timeout(Some(TIMEOUT))?;
         stream.set_write_timeout(Some(TIMEOUT))?;
         return status_over(stream, "readyz", named.unwrap_or("localhost"));
@@ -90,6 +92,15 @@ fn status_of(url: &str, named: Option<&str>) -> anyhow::Result<u16> {
     status_over(stream, path, named.unwrap_or(host))
 }
 
+/// Connects to a socket whose listener may have no room for one more and never get it: connecting waits for as long
+/// as sending may take.
+fn connect(path: &str) -> anyhow::Result<UnixStream> {
+    let socket = net::socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
+    sockopt::set_socket_timeout(&socket, Timeout::Send, Some(TIMEOUT))?;
+    net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+    Ok(socket.into())
+}
+
 /// Asks: one line of HTTP/1.1 each way, for which no client library is carried along.
 fn status_over(mut stream: impl Read + Write, path: &str, host: &str) -> anyhow::Result<u16> {
     write!(stream, "GET /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")?;
@@ -97,4 +108,26 @@ fn status_over(mut stream: impl Read + Write, path: &str, host: &str) -> anyhow:
     BufReader::new(stream.take(STATUS_LINE_BYTES_MAX)).read_line(&mut line)?;
     let status = line.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3));
     status.and_then(|digits| digits.parse().ok()).context("the answer is not HTTP")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    #[test]
+    fn a_listener_that_has_no_room_for_one_more_is_not_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        net::listen(&listener, 0).unwrap();
+        let path = path.to_str().unwrap();
+        let first = connect(path);
+        assert!(first.is_ok());
+        let refused = status_of(&format!("unix:{path}"), None).unwrap_err();
+        assert_eq!(refused.downcast_ref(), Some(&rustix::io::Errno::AGAIN));
+        drop(listener.accept().unwrap());
+        assert!(connect(path).is_ok());
+    }
 }

@@ -121,7 +121,12 @@ fn row(account: &Account) -> [String; 5] {
 }
 
 const fn state(account: &Account) -> &'static str {
-    if account.disabled { "disabled" } else { "enabled" }
+    match (account.disabled, account.locked) {
+        (true, true) => "disabled, locked",
+        (true, false) => "disabled",
+        (false, true) => "locked",
+        (false, false) => "enabled",
+    }
 }
 
 fn show(common: &Common, name: String) -> anyhow::Result<()> {

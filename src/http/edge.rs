@@ -169,6 +169,7 @@ impl<E> Edge<E> {
         let status = response.status().as_u16();
         let duration_ms = asked.at.elapsed().as_secs_f64() * 1000.0;
         let caller = asked.exchange.caller().map(tracing::field::display);
+        let ip = asked.exchange.client().map(tracing::field::display);
         let code = problem.map(|problem| problem.code().as_str());
         if response.status().is_server_error() {
             let error = problem.map(|problem| tracing::field::display(Causes(problem)));
@@ -179,6 +180,7 @@ impl<E> Edge<E> {
                 status,
                 duration_ms,
                 caller,
+                ip,
                 code,
                 error,
                 "{method} {route} {status}"
@@ -192,6 +194,7 @@ impl<E> Edge<E> {
                 status,
                 duration_ms,
                 caller,
+                ip,
                 code,
                 reason,
                 "{method} {route} {status}"

@@ -60,8 +60,8 @@ pub struct Gate<S> {
     head_at: Option<Instant>,
     /// Whether nothing that follows is read.
     is_refused: bool,
-    /// Whether something of the answer to the last request is written; before the first it is so, too.
-    is_answered: bool,
+    /// What has become of the answer to the last request; before the first it is as if it were given.
+    answer: Answer,
     /// When something last went in or out.
     moved_at: Instant,
     /// Since when the peer takes nothing more.
@@ -72,6 +72,17 @@ pub struct Gate<S> {
     /// Whether the timer wakes the task when it goes off.
     is_armed: bool,
     seat: Seat,
+}
+
+/// How far an answer has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    /// Nothing of it is written.
+    Owed,
+    /// Something of it is.
+    Begun,
+    /// It was flushed, which hyper does once all of it is written.
+    Given,
 }
 
 impl<S> Gate<S> {
@@ -85,7 +96,7 @@ impl<S> Gate<S> {
             judged: 0,
             head_at: None,
             is_refused: false,
-            is_answered: true,
+            answer: Answer::Given,
             moved_at: now,
             stalled_at: None,
             linger_until: None,
@@ -100,9 +111,9 @@ impl<S> Gate<S> {
         &self.stream
     }
 
-    /// Whether a request is in flight: it is here as a whole, and nothing of its answer is written.
+    /// Whether a request is in flight: it is here as a whole, and not answered.
     fn is_busy(&self) -> bool {
-        self.framing.is_between() && !self.is_answered
+        self.framing.is_between() && self.answer != Answer::Given
     }
 
     /// Whether `deadline` has passed; if not, the task is woken when it has.
@@ -137,7 +148,9 @@ impl<S> Gate<S> {
     fn note(&mut self, is_head: bool, admitted: &Admitted) {
         self.head_at = (admitted.bytes == 0).then(|| self.head_at.unwrap_or(self.moved_at));
         if admitted.bytes > 0 {
-            self.is_answered &= !is_head;
+            if is_head {
+                self.answer = Answer::Owed;
+            }
             if self.is_busy() {
                 self.seat.occupy();
             }
@@ -297,18 +310,8 @@ impl<S> Gate<S> {
         if written.is_ready() {
             self.stalled_at = None;
             self.moved_at = Instant::now();
-            let was_busy = self.is_busy();
-            self.is_answered |= is_answer;
-            if was_busy && is_answer {
-                self.seat.release(self.moved_at);
-                // Who read while the request was in flight may not read again unasked.
-                let is_asleep = !self.is_armed || self.timer.is_elapsed();
-                if !self.held.is_empty()
-                    || self.seat.must_go(context)
-                    || is_asleep && self.poll_silence(context)
-                {
-                    context.waker().wake_by_ref();
-                }
+            if is_answer && self.answer == Answer::Owed {
+                self.answer = Answer::Begun;
             }
             return written;
         }
@@ -319,6 +322,24 @@ impl<S> Gate<S> {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         Poll::Pending
+    }
+
+    /// Notes that the last request is answered.
+    fn answered(&mut self, context: &mut Context<'_>) {
+        let was_busy = self.is_busy();
+        self.answer = Answer::Given;
+        if !was_busy {
+            return;
+        }
+        self.seat.release(self.moved_at);
+        // Who read while the request was in flight may not read again unasked.
+        let is_asleep = !self.is_armed || self.timer.is_elapsed();
+        if !self.held.is_empty()
+            || self.seat.must_go(context)
+            || is_asleep && self.poll_silence(context)
+        {
+            context.waker().wake_by_ref();
+        }
     }
 }
 
@@ -348,7 +369,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gate<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        ready!(Pin::new(&mut self.stream).poll_flush(context))?;
+        if self.answer == Answer::Begun {
+            self.answered(context);
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -220,11 +220,11 @@ pub trait Store: Send + Sync {
     ) -> Result<Page<User, String>>;
 
     /// Opens a session. The least recently used ones of that user beyond `max_per_user` end in the same step,
-    /// and up to 64 dead ones go in passing. The same session again is `Ok`.
+    /// and up to 64 dead ones go in passing. Whether any gave way; the same session again makes none.
     ///
     /// # Errors
     /// `Conflict` when the user is gone, disabled or of another epoch by now.
-    async fn open_session(&self, open: OpenSession) -> Result<()>;
+    async fn open_session(&self, open: OpenSession) -> Result<bool>;
 
     /// The session and its user together if a token with `nonce` lives at `now`; nothing when it has expired
     /// or ended, is of an older epoch or of a disabled user, or when the nonce is neither of its current nor

@@ -51,13 +51,37 @@ fn a038_failures_count_across_a_kill() {
     assert_eq!((refused.status, refused.header("retry-after")), (429, Some("1")));
 }
 
+/// Who is in which state, once by the list and once each by name.
+#[track_caller]
+fn states(workplace: &Workplace) -> Vec<(String, String)> {
+    let listed = workplace.run(&["users", "list"]);
+    let rows = listed.output().lines().skip(1).map(str::split_whitespace);
+    let states: Vec<_> =
+        rows.map(|mut row| owned((row.next().unwrap(), row.nth(1).unwrap()))).collect();
+    for (name, state) in &states {
+        let shown = workplace.run(&["users", "show", name]);
+        assert!(shown.output().lines().any(|line| line == format!("state      {state}")));
+        let shown = workplace.run(&["users", "show", name, "--json"]);
+        let account: serde_json::Value = serde_json::from_str(shown.output()).unwrap();
+        assert_eq!(account["locked"], state == "locked", "{account}");
+    }
+    states
+}
+
+fn owned((name, state): (&str, &str)) -> (String, String) {
+    (name.to_owned(), state.to_owned())
+}
+
 /// What must hold with a server and without one.
 fn unlock(workplace: &Workplace) {
+    workplace.add_user("carol", PASSWORD, "user");
+    assert_eq!(states(workplace), [("alice", "locked"), ("carol", "enabled")].map(owned));
     let unlocked = workplace.run(&["users", "unlock", "ALICE"]);
     assert_eq!(unlocked.output(), "unlocked alice\n");
     let unlocked = workplace.run(&["users", "unlock", "alice", "--json"]);
     let account: serde_json::Value = serde_json::from_str(unlocked.output()).unwrap();
     assert_eq!(account["username"], "alice");
+    assert_eq!(states(workplace), [("alice", "enabled"), ("carol", "enabled")].map(owned));
     let nobody = workplace.run(&["users", "unlock", "nobody"]);
     assert!(nobody.complaint().contains("no such user"), "{nobody:?}");
     assert!(events(workplace).contains("account_unlocked"));

@@ -158,7 +158,7 @@ fn strangers_and_sessions(walk: &mut Walk) {
     let answer = walk.try_password("alice", PASSWORD);
     let one_too_many = [
         (Both, "session_opened", "alice", Some("alice")),
-        (Table, "session_evicted", "alice", Some("alice")),
+        (Both, "session_evicted", "alice", Some("alice")),
     ];
     walk.leaves((answer, 200), &one_too_many);
 }

@@ -35,7 +35,10 @@ impl Answer {
     fn take(text: &mut &str) -> Self {
         let (head, rest) = text.split_once("\r\n\r\n").unwrap();
         let mut lines = head.split("\r\n");
-        let status = lines.next().unwrap().strip_prefix("HTTP/1.1 ").unwrap();
+        let line = lines.next().unwrap();
+        // To a client of HTTP/1.0 hyper says its own version.
+        let status =
+            line.strip_prefix("HTTP/1.1 ").or_else(|| line.strip_prefix("HTTP/1.0 ")).unwrap();
         let fields = lines.map(|line| line.split_once(": ").unwrap());
         let headers: BTreeMap<_, _> =
             fields.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();

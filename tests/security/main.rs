@@ -30,6 +30,7 @@ mod load;
 mod local;
 mod login;
 mod names;
+mod nginx;
 mod process;
 mod proxy;
 mod refresh;

@@ -105,6 +105,18 @@ fn ht_09_sessions_note_the_client_and_not_the_proxy() {
 }
 
 #[test]
+fn lg_02_the_line_of_a_request_says_which_client_sent_it() {
+    let site = Site::with("trusted_proxies = '127.0.0.1'");
+    let call = site.server.client().get("/users/me").bearer("no token of ours");
+    call.header("x-forwarded-for", "6.6.6.6, 198.51.100.7").send().expect(401);
+    let line: Value = serde_json::from_str(&site.server.await_line("\"status\":401")).unwrap();
+    assert_eq!(line["ip"], "198.51.100.7");
+    site.server.client().get("/nowhere").send().expect(404);
+    let line: Value = serde_json::from_str(&site.server.await_line("\"status\":404")).unwrap();
+    assert_eq!(line["ip"], LOOPBACK);
+}
+
+#[test]
 fn a035_a_hundred_failures_through_a_proxy_lock_the_password() {
     let site = Site::with("trusted_proxies = '127.0.0.1'");
     site.server.client().register("alice", PASSWORD);

@@ -21,7 +21,7 @@ pub async fn a_session_opened_again_is_the_same_one(store: AnyStore) {
     let make = Make::new();
     let alice = make.stored_user(&store, "alice").await;
     let session = make.stored_session(&store, &alice, NOW).await;
-    assert_eq!(store.open_session(make.open(&session, 1, NOW)).await, Ok(()));
+    assert_eq!(store.open_session(make.open(&session, 1, NOW)).await, Ok(false));
     assert_eq!(store.sessions_of(alice.id, NOW).await, Ok(vec![session]));
 }
 
@@ -33,7 +33,7 @@ pub async fn a_session_of_another_epoch_does_not_open(store: AnyStore) {
     let refused = store.open_session(make.open(&session, 9, NOW)).await;
     assert_eq!(refused, Err(StoreError::Conflict));
     let session = Session { epoch: alice.epoch, ..session };
-    assert_eq!(store.open_session(make.open(&session, 9, NOW)).await, Ok(()));
+    assert_eq!(store.open_session(make.open(&session, 9, NOW)).await, Ok(false));
 }
 
 pub async fn a_session_of_a_disabled_or_deleted_user_does_not_open(store: AnyStore) {
@@ -183,10 +183,10 @@ pub async fn a_session_that_gives_way_is_noted(store: AnyStore) {
     let [oldest, middle, _] = three_of_three(&store, &make, &alice).await;
     assert_eq!(noted(&store, Event::SessionEvicted).await, []);
     let open = make.open(&make.session(&alice, at(4)), 3, at(4));
-    store.open_session(open.clone()).await.unwrap();
-    store.open_session(open).await.unwrap();
+    assert_eq!(store.open_session(open.clone()).await, Ok(true));
+    assert_eq!(store.open_session(open).await, Ok(false));
     let open = make.open(&make.session(&alice, at(5)), 1, at(5));
-    store.open_session(open).await.unwrap();
+    assert_eq!(store.open_session(open).await, Ok(true));
     let events = noted(&store, Event::SessionEvicted).await;
     let named: Vec<_> = events.iter().filter_map(|event| event.session).collect();
     assert_eq!(named, [oldest.id, middle.id], "one event for each login that had others give way");

@@ -71,7 +71,7 @@ async fn an_unreadable_session_hinders_neither_the_list_nor_a_login() {
     let store = SledStore::open(&settings(stored.directory.path())).unwrap();
     assert_eq!(store.sessions_of(stored.bob.id, NOW).await, Ok(vec![sound.clone()]));
     let another = make.session(&stored.bob, at(9));
-    assert_eq!(store.open_session(make.open(&another, 9, at(9))).await, Ok(()));
+    assert_eq!(store.open_session(make.open(&another, 9, at(9))).await, Ok(false));
     assert_eq!(store.sessions_of(stored.bob.id, at(9)).await.unwrap().len(), 2);
 }
 

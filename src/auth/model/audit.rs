@@ -142,6 +142,17 @@ pub struct AuditEvent {
 }
 
 impl AuditEvent {
+    /// Whether it took a right over others, which few have. Without one nobody does more than what becomes of
+    /// himself, but that as often as he likes.
+    #[must_use]
+    pub fn took_authority(&self) -> bool {
+        match self.actor {
+            Actor::Anonymous => false,
+            Actor::User(actor) => self.user != Some(actor),
+            Actor::Operator | Actor::Server => true,
+        }
+    }
+
     /// An event about no user in particular, noted at `at`.
     ///
     /// # Errors

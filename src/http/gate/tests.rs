@@ -26,6 +26,12 @@ async fn read(gate: &mut Gate<DuplexStream>) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&buffer[..length]).into_owned())
 }
 
+/// Writes an answer as hyper does, which flushes at its end.
+async fn answer(gate: &mut Gate<DuplexStream>, bytes: &[u8]) {
+    gate.write_all(bytes).await.unwrap();
+    gate.flush().await.unwrap();
+}
+
 /// The seconds that pass until something is read, and what that is.
 async fn after(gate: &mut Gate<DuplexStream>) -> (u64, String) {
     let began = Instant::now();
@@ -45,7 +51,7 @@ async fn a_silent_client_is_hung_up_on_after_thirty_seconds() {
     let (mut peer, mut gate) = gate(64).await;
     peer.write_all(GET).await.unwrap();
     assert_eq!(read(&mut gate).await.unwrap().as_bytes(), GET);
-    gate.write_all(b"x").await.unwrap();
+    answer(&mut gate, b"x").await;
     assert!(timeout(29 * SECOND, gate.read_u8()).await.is_err());
     assert_eq!(after(&mut gate).await, (1, String::new()));
     assert_eq!(after(&mut gate).await, (0, String::new()));
@@ -58,7 +64,7 @@ async fn a_client_that_asks_now_and_then_is_kept() {
         assert!(timeout(29 * SECOND, gate.read_u8()).await.is_err());
         peer.write_all(GET).await.unwrap();
         assert_eq!(read(&mut gate).await.unwrap().as_bytes(), GET);
-        gate.write_all(b"x").await.unwrap();
+        answer(&mut gate, b"x").await;
     }
 }
 
@@ -77,7 +83,7 @@ async fn a_body_that_ends_after_its_answer_is_no_request_in_flight() {
     let (mut peer, mut gate) = gate(4096).await;
     peer.write_all(b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nhe").await.unwrap();
     assert!(read(&mut gate).await.unwrap().ends_with("he"));
-    gate.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
+    answer(&mut gate, b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
     peer.write_all(b"llo").await.unwrap();
     assert_eq!(read(&mut gate).await.unwrap(), "llo");
     assert_eq!(after(&mut gate).await, (30, String::new()));
@@ -91,7 +97,7 @@ async fn who_takes_no_answer_keeps_no_seat_whatever_else_was_asked_for() {
         let mut gate = Gate::new(ours, seats.take().await.unwrap());
         peer.write_all(&GET.repeat(2)).await.unwrap();
         assert_eq!(read(&mut gate).await.unwrap().as_bytes(), GET);
-        gate.write_all(first_answer.as_bytes()).await.unwrap();
+        answer(&mut gate, first_answer.as_bytes()).await;
         if !first_answer.is_empty() {
             assert_eq!(read(&mut gate).await.unwrap().as_bytes(), GET);
         }
@@ -112,10 +118,10 @@ async fn asking_for_a_body_that_is_here_is_no_answer() {
             let slices = [IoSlice::new(CONTINUE), IoSlice::new(b"")];
             assert_eq!(gate.write_vectored(&slices).await.unwrap(), CONTINUE.len());
         } else {
-            gate.write_all(CONTINUE).await.unwrap();
+            answer(&mut gate, CONTINUE).await;
         }
         assert!(timeout(31 * SECOND, gate.read_u8()).await.is_err(), "it is in flight");
-        gate.write_all(&[CONTINUE, b"HTTP/1.1 200 OK\r\n\r\n"].concat()).await.unwrap();
+        answer(&mut gate, &[CONTINUE, b"HTTP/1.1 200 OK\r\n\r\n"].concat()).await;
     }
     assert_eq!(after(&mut gate).await, (30, String::new()));
 }
@@ -160,7 +166,7 @@ async fn a_head_in_pieces_arrives_whole() {
     peer.write_all(end).await.unwrap();
     peer.write_all(start).await.unwrap();
     assert_eq!(read(&mut gate).await.unwrap().as_bytes(), GET);
-    gate.write_all(b"x").await.unwrap();
+    answer(&mut gate, b"x").await;
     assert!(timeout(9 * SECOND, gate.read_u8()).await.is_err());
     peer.write_all(end).await.unwrap();
     let mut small = [0; 24];
@@ -181,8 +187,22 @@ async fn a_request_that_comes_early_waits_for_the_answer_to_the_one_before() {
         assert_eq!(read(&mut gate).await.unwrap().as_bytes(), GET);
         assert!(timeout(SECOND, gate.read_u8()).await.is_err());
         assert!(gate.held.len() < AHEAD_BYTES_MAX + PIECE_BYTES, "it takes in what it likes");
-        gate.write_all(b"x").await.unwrap();
+        answer(&mut gate, b"x").await;
     }
+    assert_eq!(after(&mut gate).await, (30, String::new()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_rest_of_an_answer_is_none_to_the_next_request() {
+    let (mut peer, mut gate) = gate(4096).await;
+    peer.write_all(&GET.repeat(2)).await.unwrap();
+    assert_eq!(read(&mut gate).await.unwrap().as_bytes(), GET);
+    gate.write_all(b"x").await.unwrap();
+    assert!(timeout(SECOND, gate.read_u8()).await.is_err(), "it may not be whole");
+    answer(&mut gate, b"x").await;
+    assert_eq!(read(&mut gate).await.unwrap().as_bytes(), GET);
+    assert!(timeout(31 * SECOND, gate.read_u8()).await.is_err(), "it is in flight");
+    answer(&mut gate, b"x").await;
     assert_eq!(after(&mut gate).await, (30, String::new()));
 }
 
@@ -202,6 +222,7 @@ async fn silence_is_noticed_by_one_who_last_read_while_the_request_was_in_flight
             let mut buffer = ReadBuf::new(&mut bytes);
             assert!(Pin::new(&mut gate).poll_read(context, &mut buffer).is_pending());
             assert!(Pin::new(&mut gate).poll_write(context, b"x").is_ready());
+            assert!(Pin::new(&mut gate).poll_flush(context).is_ready());
             Poll::Pending
         });
         timeout(31 * SECOND, woken).await.unwrap();
@@ -220,7 +241,7 @@ async fn a_refused_head_gives_way_to_a_request_that_says_so() {
         peer.write_all(&[GET, head.as_bytes(), GET].concat()).await.unwrap();
         assert_eq!(read(&mut gate).await.unwrap().as_bytes(), GET, "what came before is served");
         assert!(timeout(SECOND, gate.read_u8()).await.is_err(), "and answered");
-        gate.write_all(b"x").await.unwrap();
+        answer(&mut gate, b"x").await;
         is_refusal(&read(&mut gate).await.unwrap(), path, reason);
         peer.write_all(GET).await.unwrap();
         assert!(timeout(SECOND, gate.read_u8()).await.is_err(), "nothing more is read");
@@ -259,7 +280,7 @@ async fn whoever_must_go_is_told_while_reading_or_writing_and_not_with_a_request
     peer.write_all(GET).await.unwrap();
     read(&mut gate).await.unwrap();
     assert!(seats.take().await.is_none());
-    gate.write_all(&[0; 64]).await.unwrap();
+    answer(&mut gate, &[0; 64]).await;
     let (seat, ended) = tokio::join!(seats.take(), async move { gate.write_u8(0).await });
     assert!(ended.is_err());
     let (_peer, ours) = duplex(64);

@@ -222,7 +222,7 @@ impl Store for SledStore {
         self.list(move |database| read::users(database, &prefix, after.as_deref(), limit)).await
     }
 
-    async fn open_session(&self, open: OpenSession) -> Result<()> {
+    async fn open_session(&self, open: OpenSession) -> Result<bool> {
         self.change(move |staged| sessions::open(staged, open)).await
     }
 
@@ -276,7 +276,7 @@ impl Store for SledStore {
     }
 
     async fn sweep(&self, now: Timestamp, limit: usize) -> Result<usize> {
-        let surplus = self.surplus(now).await?;
+        let surplus = self.surplus(now, limit).await?;
         let swept = self.change(move |staged| sweep::sweep(staged, now, surplus, limit)).await;
         self.counted.forget(swept.as_ref().map(|swept| &*swept.audit));
         Ok(swept?.records)

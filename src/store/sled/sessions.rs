@@ -16,7 +16,7 @@ use crate::store::{OpenSession, Result, Rotate, StoreError, codec};
 const DEAD_MAX: usize = 64;
 
 /// [`Store::open_session`](crate::store::Store::open_session).
-pub(super) fn open(staged: &mut Staged<'_>, open: OpenSession) -> Result<()> {
+pub(super) fn open(staged: &mut Staged<'_>, open: OpenSession) -> Result<bool> {
     let OpenSession { session, max_per_user, now, opened, on_eviction } = open;
     staged.require_room()?;
     let user = user(staged, session.user)?.ok_or(StoreError::Conflict)?;
@@ -24,7 +24,7 @@ pub(super) fn open(staged: &mut Staged<'_>, open: OpenSession) -> Result<()> {
         return Err(StoreError::Conflict);
     }
     if staged.contains(Table::Session, &keys::session(session.user, session.id))? {
-        return Ok(());
+        return Ok(false);
     }
     let (mut live, dead): (Vec<_>, Vec<_>) =
         all_of(staged, &user)?.into_iter().partition(|other| lives(&user, &other.session, now));
@@ -33,11 +33,13 @@ pub(super) fn open(staged: &mut Staged<'_>, open: OpenSession) -> Result<()> {
     for ended in live.iter().take(beyond).chain(dead.iter().take(DEAD_MAX)) {
         remove(staged, ended);
     }
-    if let Some(evicted) = live.iter().take(beyond).next() {
+    let evicted = live.iter().take(beyond).next();
+    if let Some(evicted) = evicted {
         staged.audit(&[AuditEvent { session: Some(evicted.session.id), ..on_eviction }])?;
     }
     file(staged, session)?;
-    staged.audit(&[opened])
+    staged.audit(&[opened])?;
+    Ok(evicted.is_some())
 }
 
 /// [`Store::rotate`](crate::store::Store::rotate).

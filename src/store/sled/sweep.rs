@@ -1,5 +1,6 @@
 //! The sweeper's step: removes what is dead already. Nothing depends on its having run.
 
+use super::database::Entry;
 use super::filed::Filed;
 use super::keys::{self, Range, Table};
 use super::sessions;
@@ -17,21 +18,21 @@ const MARGIN_MS: u64 = 70 * 1000;
 pub(super) struct Swept {
     /// How many records.
     pub(super) records: usize,
-    /// The keys of the audit events that went.
-    pub(super) audit: Vec<Vec<u8>>,
+    /// The audit events that went.
+    pub(super) audit: Vec<Entry>,
 }
 
-/// [`Store::sweep`](crate::store::Store::sweep), of audit events `surplus` besides those that are too old.
+/// [`Store::sweep`](crate::store::Store::sweep), of the audit events `surplus` besides those that are too old.
 pub(super) fn sweep(
     staged: &mut Staged<'_>,
     now: Timestamp,
-    surplus: usize,
+    surplus: Vec<Entry>,
     limit: usize,
 ) -> Result<Swept> {
     let earlier = |ms| Timestamp::from_millis(now.millis().saturating_sub(ms));
     let mut done = expired_sessions(staged, earlier(MARGIN_MS), limit)?;
     done += left_by_deleted_users(staged, limit.saturating_sub(done))?;
-    let audit = oldest_audit(staged, earlier(AUDIT_KEPT_MS), surplus, limit.saturating_sub(done))?;
+    let audit = audit_events(staged, earlier(AUDIT_KEPT_MS), surplus, limit.saturating_sub(done))?;
     Ok(Swept { records: done + audit.len(), audit })
 }
 
@@ -90,18 +91,18 @@ fn left_by_deleted_users(staged: &mut Staged<'_>, limit: usize) -> Result<usize>
     Ok(removed)
 }
 
-/// Removes the first `surplus` audit events and those of a time `before`; returns their keys.
-fn oldest_audit(
+/// Removes the audit events of a time `before`, and `surplus`; returns them.
+fn audit_events(
     staged: &mut Staged<'_>,
     before: Timestamp,
-    surplus: usize,
+    surplus: Vec<Entry>,
     limit: usize,
-) -> Result<Vec<Vec<u8>>> {
+) -> Result<Vec<Entry>> {
     let floor = keys::ids_from(before);
-    let oldest = staged.scan(Table::Audit, &Range::all(), limit)?.into_iter().enumerate();
-    let gone = oldest.take_while(|(number, (key, _))| *number < surplus || *key < floor);
-    let gone: Vec<_> = gone.map(|(_, (key, _))| key).collect();
-    for key in &gone {
+    let mut gone = staged.scan(Table::Audit, &Range::all().before(floor.clone()), limit)?;
+    gone.extend(surplus.into_iter().filter(|(key, _)| *key >= floor));
+    gone.truncate(limit);
+    for (key, _) in &gone {
         staged.remove(Table::Audit, key.clone());
     }
     Ok(gone)

@@ -132,7 +132,7 @@ watched! {
     fn user(id: UserId) -> Option<User>;
     fn user_by_name(name: &Username) -> Option<User>;
     fn users(prefix: String, after: Option<String>, limit: usize) -> Page<User, String>;
-    fn open_session(open: OpenSession) -> ();
+    fn open_session(open: OpenSession) -> bool;
     fn session_for(user: UserId, session: SessionId, nonce: Nonce, now: Timestamp)
         -> Option<(Session, User)>;
     fn session(user: UserId, session: SessionId, now: Timestamp) -> Option<(Session, User)>;
