@@ -23,9 +23,9 @@ use std::ops::Range;
 use std::path::Path;
 
 use super::lease::Manifest;
-use super::loose::loose_from;
+use super::loose::{first_unsure, loose_from};
 use super::message::{Message, Messages, kind};
-use super::segments::{self, BadHeader, SEGMENT_BYTES, Segment, segments};
+use super::segments::{self, BadHeader, SEGMENT_BYTES, Segment, segments, start_of};
 use super::snapshot;
 use super::spent;
 use super::tally;
@@ -81,31 +81,38 @@ pub(super) fn inspect(
         Ok(segments) => segments,
         Err(damage) => return Ok(Err(damage)),
     };
-    if promised == 0 {
-        return Ok(Ok(Vec::new()));
-    }
     let from = start_of(snapshot::log_end(directory)?);
-    let loose = match loose_from(&file, &segments, from, stable(&segments, from))? {
-        Some(number) => segments.split_off(&number),
-        None => BTreeMap::new(),
+    let stable = stable(&segments, from);
+    let unsure = first_unsure(segments.keys().copied(), stable);
+    // Without a snapshot that was there, what it had cleared is missing.
+    let is_told = from > 0 || snapshot::newest(directory)?.is_none();
+    let loose = match loose_from(&file, &segments, from, stable, unsure)? {
+        Some(number) if is_told => segments.split_off(&number),
+        _ => BTreeMap::new(),
     };
-    let holds = holds(file, &segments, from, manifest, promised)?;
-    Ok(holds.map(|()| loose.into_values().map(|segment| segment.at).collect()))
+    let mut reader = Reader::new(file, manifest);
+    let end = match replay(&mut reader, &segments, from, promised)? {
+        Ok(end) => end,
+        Err(damage) => return Ok(Err(damage)),
+    };
+    if end < unsure || !loose.is_empty() && !reader.reads_all(segments.range(..unsure))? {
+        return Ok(Err(Damage::Broken { at: reader.at }));
+    }
+    Ok(Ok(loose.into_values().map(|segment| segment.at).collect()))
 }
 
-/// Whether all of the log up to commit number `promised` can be replayed from these segments, on from `from`.
-fn holds(
-    file: File,
+/// Up to where in the log sled would replay these segments, on from `from`, if all up to commit number `promised`
+/// is there.
+fn replay(
+    reader: &mut Reader,
     segments: &BTreeMap<u64, Segment>,
     from: u64,
-    manifest: &Manifest,
     promised: u64,
-) -> io::Result<Result<(), Damage>> {
+) -> io::Result<Result<u64, Damage>> {
     let stable = stable(segments, from);
     let replayed: Vec<&Segment> =
         segments.range(replayed(segments, from)).map(|(_, segment)| segment).collect();
     let mut spent = None;
-    let mut reader = Reader::new(file, manifest);
     for segment in &replayed {
         if reader.read(segment)? {
             continue;
@@ -121,17 +128,17 @@ fn holds(
             return Ok(Err(Damage::Broken { at: reader.at }));
         }
     }
-    let end = reader.at;
+    let (at, end) = (reader.at, reader.end().max(from));
     // No commit since the snapshot: the last one stands in what is not replayed.
     for (_, segment) in segments.range(..from).rev() {
         if reader.found >= promised {
             break;
         }
-        reader.batch_end = 0;
+        reader.batch = (0, 0);
         reader.read(segment)?;
     }
     let found = reader.found;
-    Ok(if found < promised { Err(Damage::Lost { found, promised, at: end }) } else { Ok(()) })
+    Ok(if found < promised { Err(Damage::Lost { found, promised, at }) } else { Ok(end) })
 }
 
 /// Which segments sled replays, by their numbers. Before the one up to which the log is known to be stable, any
@@ -147,11 +154,6 @@ fn replayed(segments: &BTreeMap<u64, Segment>, from: u64) -> Range<u64> {
 /// The number of the segment up to which the log is known to be stable.
 fn stable(segments: &BTreeMap<u64, Segment>, from: u64) -> u64 {
     start_of(segments.range(from..).map(|(_, segment)| segment.stable).fold(from, u64::max))
-}
-
-/// The number of the segment in which this byte of the log is.
-const fn start_of(byte: u64) -> u64 {
-    byte / SEGMENT_BYTES * SEGMENT_BYTES
 }
 
 /// The segments by their numbers in the log.
@@ -176,16 +178,26 @@ struct Reader {
     found: u64,
     /// The commit that is being read.
     open: Option<u64>,
-    /// Where in the log its batch ends: with this byte.
-    batch_end: u64,
-    /// Where in the file it was read up to.
+    /// Where in the log its batch starts, and ends: with this byte.
+    batch: (u64, u64),
+    /// Where in the log it was read up to, and where in the file that is.
+    read_to: u64,
     at: u64,
 }
 
 impl Reader {
     fn new(file: File, manifest: &Manifest) -> Self {
         let prefix = tally::prefix(manifest);
-        Self { file, prefix, content: Vec::new(), found: 0, open: None, batch_end: 0, at: 0 }
+        Self {
+            file,
+            prefix,
+            content: Vec::new(),
+            found: 0,
+            open: None,
+            batch: (0, 0),
+            read_to: 0,
+            at: 0,
+        }
     }
 
     /// Reads a segment; whether to its end.
@@ -198,18 +210,38 @@ impl Reader {
         }
         self.at = at + messages.offset;
         let is_whole = !messages.is_torn;
+        self.read_to = number + if is_whole { SEGMENT_BYTES } else { messages.offset };
         self.content = content;
         Ok(is_whole)
+    }
+
+    /// Whether all of these can be read to their ends.
+    fn reads_all<'a>(
+        &mut self,
+        segments: impl Iterator<Item = (&'a u64, &'a Segment)>,
+    ) -> io::Result<bool> {
+        for (_, segment) in segments {
+            if !self.read(segment)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Where in the log sled stops, which replays no part of a batch.
+    const fn end(&self) -> u64 {
+        let (start, end) = self.batch;
+        if end >= self.read_to { start } else { self.read_to }
     }
 
     /// Takes note of a message that ends before `end` in the log.
     fn note(&mut self, message: &Message<'_>, end: u64) {
         if let Some(batch_end) = message.batch_end() {
-            self.batch_end = batch_end;
+            self.batch = (end - message.length as u64, batch_end);
         } else if may_hold_tally(message) {
             self.open = tally::number_in(message.body, &self.prefix).or(self.open);
         }
-        if self.batch_end < end {
+        if self.batch.1 < end {
             self.found = self.found.max(self.open.take().unwrap_or(0));
         }
     }
@@ -270,6 +302,7 @@ mod tests {
         let lost = inspect(COMMITS + 1).unwrap_err();
         assert!(matches!(lost, Damage::Lost { found: COMMITS, .. }), "{lost}");
         // Replayed from a snapshot behind the last commit, it still does.
+        settled_length(&directory.path().join("db"));
         drop(::sled::open(directory.path()).unwrap());
         assert_eq!(inspect(COMMITS), Ok(Vec::new()));
     }

@@ -32,6 +32,11 @@ pub(super) struct BadHeader {
     pub(super) at: u64,
 }
 
+/// The number of the segment in which this byte of the log is.
+pub(super) const fn start_of(byte: u64) -> u64 {
+    byte / SEGMENT_BYTES * SEGMENT_BYTES
+}
+
 /// The segments in the order of the file, but for those that never were in use, or were cleared.
 pub(super) fn segments(file: &File) -> io::Result<Vec<Result<Segment, BadHeader>>> {
     let length = file.metadata()?.len();

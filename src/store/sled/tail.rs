@@ -19,7 +19,7 @@ use std::path::Path;
 
 use super::lease::{ours, sync_directory};
 use super::loose::first_unsure;
-use super::segments::{self, SEGMENT_BYTES, Segment, segments};
+use super::segments::{self, Segment, segments, start_of};
 use super::snapshot;
 use super::tally;
 
@@ -48,10 +48,11 @@ pub(super) fn keep(directory: &Path) -> io::Result<()> {
     let file = File::open(directory.join("db"))?;
     // One with a bad header is none to sled.
     let segments: Vec<Segment> = segments(&file)?.into_iter().flatten().collect();
-    let unsure = first_unsure(segments.iter().map(|segment| segment.number));
+    let stable = segments.iter().map(|segment| segment.stable).max().unwrap_or_default();
+    let unsure = first_unsure(segments.iter().map(|segment| segment.number), start_of(stable));
+    // That from which sled replays once everything is cut off from there on.
     let sure = segments.iter().filter(|segment| segment.number < unsure);
-    let stable = sure.map(|segment| segment.stable).max().unwrap_or_default();
-    let first = stable / SEGMENT_BYTES * SEGMENT_BYTES;
+    let first = start_of(sure.map(|segment| segment.stable).max().unwrap_or_default());
     let newest = snapshot::newest(directory)?;
     if newest.is_none() && segments.iter().all(|segment| segment.number == first) {
         return Ok(());
@@ -202,8 +203,8 @@ mod tests {
     use std::fs::OpenOptions;
 
     use super::super::lease::settled_length;
-    use super::super::segments::HEADER_BYTES;
     use super::super::segments::tests::header;
+    use super::super::segments::{HEADER_BYTES, SEGMENT_BYTES};
     use super::*;
 
     const SEGMENT: usize = 512 * 1024;
