@@ -45,6 +45,9 @@ pub enum SocketError {
     /// It is in use.
     #[error("another process listens there")]
     Live,
+    /// Whoever writes to its directory can put another one in its place.
+    #[error("its directory is another user's, or others can write to it")]
+    Shared,
     /// The system refuses.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -57,8 +60,12 @@ impl LocalSocket {
     /// listens nobody can connect, whatever mode it has until then.
     ///
     /// # Errors
-    /// When something is there that must stay, see [`vacate`], or the system refuses.
+    /// When others can write to its directory, something is there that must stay, see [`vacate`], or the system
+    /// refuses.
     pub async fn bind(path: &Path, mode: u32) -> Result<Self, SocketError> {
+        if !is_private(path)? {
+            return Err(SocketError::Shared);
+        }
         vacate(path).await?;
         let beside = beside(path);
         vacate(&beside).await?;
@@ -122,6 +129,15 @@ pub async fn vacate(path: &Path) -> Result<(), SocketError> {
         Ok(_) | Err((io::ErrorKind::WouldBlock, _)) => Err(SocketError::Live),
         Err((_, error)) => Err(error.into()),
     }
+}
+
+/// Whether nobody but this user and root can put anything beside `path`. That a directory is sticky does not help:
+/// while nobody listens, the name is free.
+fn is_private(path: &Path) -> io::Result<bool> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let found = fs::metadata(directory.unwrap_or(Path::new(".")))?;
+    let is_ours = [0, rustix::process::geteuid().as_raw()].contains(&found.uid());
+    Ok(is_ours && found.permissions().mode() & 0o022 == 0)
 }
 
 /// A name of this process in the same directory.
@@ -206,6 +222,17 @@ mod tests {
             assert!(matches!(refusal().await, SocketError::Live));
         }
         assert_eq!(names(directory.path()), ["a.sock", "b.sock"]);
+    }
+
+    #[tokio::test]
+    async fn ht_18_a_directory_that_others_can_write_to_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.sock");
+        for (mode, is_refused) in [(0o755, false), (0o775, true), (0o1777, true), (0o700, false)] {
+            fs::set_permissions(directory.path(), Permissions::from_mode(mode)).unwrap();
+            let bound = LocalSocket::bind(&path, 0o660).await;
+            assert_eq!(matches!(bound, Err(SocketError::Shared)), is_refused, "{mode:o}");
+        }
     }
 
     #[tokio::test]

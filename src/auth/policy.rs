@@ -52,7 +52,7 @@ pub enum Registration {
 }
 
 /// Names that no stranger may take, whatever the issuer is called.
-pub const RESERVED_NAMES: [&str; 3] = ["root", "system", "anonymous"];
+pub const RESERVED_NAMES: [&str; 4] = ["admin", "root", "system", "anonymous"];
 
 /// The operator of this machine: proof that a call came through the command line or its socket.
 #[derive(Debug)]

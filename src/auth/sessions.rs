@@ -65,7 +65,8 @@ impl Auth {
         if lived { Ok(()) } else { Err(SessionsError::NotFound) }
     }
 
-    /// Ends several sessions of the caller in one step.
+    /// Ends several sessions of the caller in one step. Where no other lives, ending the others is nothing to write
+    /// down: whoever asks again and again must not fill the audit.
     ///
     /// # Errors
     /// `Gone` when the caller's own session, which was to be kept, has ended meanwhile.
@@ -77,7 +78,10 @@ impl Auth {
     ) -> Result<(), SessionsError> {
         caller.require(known::ME)?;
         let (user, session) = (caller.user().id, caller.session().id);
+        let live = self.store().sessions_of(user, self.now()).await?;
+        let is_alone = matches!(&live[..], [only] if only.id == session);
         let sessions = match ending {
+            Ending::Others if is_alone => return Ok(()),
             Ending::Others => SessionsAfter::EndAllBut(session),
             Ending::All => SessionsAfter::EndAll,
         };

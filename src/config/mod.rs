@@ -113,6 +113,7 @@ impl Config {
         let server = Server::read(&values, &mut warnings)?;
         let tokens = Tokens::read(&values, &server.public_url, &mut warnings)?;
         let users = Users::read(&values)?;
+        let throttle = Throttle::read(&values, &mut warnings)?;
         let shown = shown(&values, &tokens);
         Ok(Self {
             server,
@@ -121,7 +122,7 @@ impl Config {
             oauth: OAuth::read(&values)?,
             sessions: Sessions::read(&values)?,
             passwords: Passwords::read(&values)?,
-            throttle: Throttle::read(&values)?,
+            throttle,
             roles: Roles::read(&values, users.registration)?,
             users,
             samples: Samples::read(&values)?,

@@ -48,7 +48,7 @@ pub struct Throttle {
 }
 
 impl Throttle {
-    pub(super) fn read(values: &Values) -> Result<Self, ConfigError> {
+    pub(super) fn read(values: &Values, warnings: &mut Vec<String>) -> Result<Self, ConfigError> {
         let rate = |name| {
             let number = values.number(name, 1..=RATE_MAX)?;
             Ok(NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN))
@@ -77,6 +77,11 @@ impl Throttle {
                 ("throttle.lock_after", "must not be less than throttle.free_failures"),
             ]));
         }
+        if !throttle.enabled {
+            let warning =
+                "throttle.enabled: is false, so that passwords can be guessed without limit";
+            warnings.push(warning.to_owned());
+        }
         Ok(throttle)
     }
 }
@@ -84,6 +89,14 @@ impl Throttle {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{load, refusal};
+
+    #[test]
+    fn cf_03_a_server_without_limits_warns_of_it() {
+        assert_eq!(load("").unwrap().warnings, [""; 0]);
+        let warnings = load("[throttle]\nenabled = false").unwrap().warnings;
+        assert_eq!(warnings.len(), 1);
+        assert!(warnings.iter().all(|it| it.starts_with("throttle.enabled: ")), "{warnings:?}");
+    }
 
     #[test]
     fn everything_has_bounds() {

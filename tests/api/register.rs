@@ -48,7 +48,7 @@ async fn the_optional_members_may_be_absent_or_null() {
 async fn each_rule_of_a_username_is_named() {
     let server = TestServer::start().await;
     let long = "x".repeat(64);
-    for good in ["a", "0", "a.b_c-d@e+f", long.as_str(), "admin"] {
+    for good in ["a", "0", "a.b_c-d@e+f", long.as_str(), "administrator"] {
         server.post("/auth/").json(&with("username", good)).await.ok(201);
     }
     let longer = "x".repeat(65);
@@ -73,7 +73,7 @@ async fn each_rule_of_a_username_is_named() {
 #[tokio::test]
 async fn reserved_names_are_nobodys() {
     let server = TestServer::start().await;
-    for name in ["root", "Root", "system", "anonymous", "id.example.com"] {
+    for name in ["admin", "root", "Root", "system", "anonymous", "id.example.com"] {
         let body = server.register(name).await.refused(422, "invalid_value");
         assert!(body["detail"].as_str().unwrap().contains("reserved"), "{name}");
     }

@@ -119,6 +119,19 @@ async fn all_others_are_ended_or_all() {
 }
 
 #[tokio::test]
+async fn where_there_are_no_others_ending_them_is_not_written_down() {
+    let server = TestServer::start().await;
+    let (other, own) = (server.user("alice").await, server.login("alice").await);
+    let events = async || server.store.audit(None, 100).await.unwrap().len();
+    let before = events().await;
+    for _ in 0..3 {
+        server.delete("/users/me/sessions").bearer(&own.access).await.ok(204);
+    }
+    assert!(!server.accepts(&other.access).await);
+    assert_eq!(events().await, before + 1);
+}
+
+#[tokio::test]
 async fn a_parameter_that_is_no_truth_value_is_refused() {
     let server = TestServer::start().await;
     let own = server.user("alice").await;
