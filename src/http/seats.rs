@@ -12,13 +12,15 @@ use std::task::Context;
 use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
 /// In the place of a time: a request is in flight.
 const BUSY: u64 = u64::MAX;
 
 /// How long a connection that was asked to go may take for it.
 const LEAVE: Duration = Duration::from_secs(1);
+/// How long an answer may take that is on its way, or a connection to notice that it was asked.
+const MOMENT: Duration = Duration::from_millis(100);
 
 /// The connections there are.
 #[derive(Debug)]
@@ -64,17 +66,25 @@ impl Seats {
     }
 
     /// A place, for which another connection may have to go first: there are never more of them, nor more open
-    /// files. None when a request is in flight on each.
+    /// files. None when a request is in flight on each, and stays so for a moment.
     pub async fn take(self: &Arc<Self>) -> Option<Seat> {
+        let began = Instant::now();
+        let mut is_asked = false;
         loop {
             let left = self.left.notified();
             if let Some(seat) = self.try_take() {
                 return Some(seat);
             }
-            if !self.free_one() {
+            let asks = self.free_one();
+            is_asked |= asks;
+            let deadline = began + if is_asked { LEAVE } else { MOMENT };
+            if Instant::now() >= deadline {
                 return None;
             }
-            timeout(LEAVE, left).await.ok()?;
+            // Whoever was asked may have begun a request just then: before long it is another one's turn.
+            let until = if asks { deadline.min(Instant::now() + MOMENT) } else { deadline };
+            // Late or not, there is one more look.
+            let _ = timeout_at(until, left).await;
         }
     }
 
@@ -139,7 +149,8 @@ impl Drop for Seat {
 
 #[cfg(test)]
 mod tests {
-    use std::task::Waker;
+    use std::future::poll_fn;
+    use std::task::{Poll, Waker};
     use std::time::Duration;
 
     use tokio::time::advance;
@@ -171,6 +182,24 @@ mod tests {
             assert!(must_go(&mut gone) && must_go(&mut gone) && !must_go(&mut places[0]));
         });
         assert!(fifth.is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_one_goes_if_the_one_that_was_asked_has_begun_a_request() {
+        let seats = Seats::new(2);
+        let mut first = seats.take().await.unwrap();
+        advance(Duration::from_secs(1)).await;
+        let mut second = seats.take().await.unwrap();
+        let (third, ()) = tokio::join!(seats.take(), async {
+            assert!(must_go(&mut first) && !must_go(&mut second));
+            first.occupy();
+            poll_fn(
+                |context| if second.must_go(context) { Poll::Ready(()) } else { Poll::Pending },
+            )
+            .await;
+            drop(second);
+        });
+        assert!(third.is_some());
     }
 
     #[tokio::test(start_paused = true)]
