@@ -120,6 +120,17 @@ impl fmt::Display for Actor {
     }
 }
 
+/// What it takes to bring about an event, and so how many of its like somebody can make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Price {
+    /// A session: who has one changes the own profile as often as he likes.
+    Nothing,
+    /// A password, or an account, each of which is hashed and throttled.
+    Password,
+    /// A right over others.
+    Authority,
+}
+
 /// One audit record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditEvent {
@@ -142,14 +153,14 @@ pub struct AuditEvent {
 }
 
 impl AuditEvent {
-    /// Whether it took a right over others, which few have. Without one nobody does more than what becomes of
-    /// himself, but that as often as he likes.
+    /// What it took to bring it about.
     #[must_use]
-    pub fn took_authority(&self) -> bool {
+    pub fn price(&self) -> Price {
         match self.actor {
-            Actor::Anonymous => false,
-            Actor::User(actor) => self.user != Some(actor),
-            Actor::Operator | Actor::Server => true,
+            Actor::Operator | Actor::Server => Price::Authority,
+            Actor::User(actor) if self.user != Some(actor) => Price::Authority,
+            Actor::User(_) if self.event == Event::UserUpdated => Price::Nothing,
+            Actor::User(_) | Actor::Anonymous => Price::Password,
         }
     }
 

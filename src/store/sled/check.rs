@@ -8,6 +8,7 @@ use super::database::Database;
 use super::filed::Filed;
 use super::keys::{self, Range, Table, meta};
 use super::read;
+use super::surplus::Counted;
 use crate::auth::model::attempts::{Attempts, STRANGERS};
 use crate::auth::model::audit::AuditEvent;
 use crate::auth::model::id::UserId;
@@ -236,6 +237,7 @@ fn record_of_meta(key: &[u8], value: &[u8]) -> Verdict {
         meta::SIGNING_KEYS => {
             Ok(codec::decode::<SigningKeys>(Table::Meta.name(), key, value).map(drop)?)
         }
+        meta::AUDIT => Ok(codec::decode::<Counted>(Table::Meta.name(), key, value).map(drop)?),
         meta::NAME_KEY => Ok(codec::decode::<[u8; 32]>(Table::Meta.name(), key, value).map(drop)?),
         _ => Err(Flaw::Entry("it is no key of this table")),
     }

@@ -75,6 +75,8 @@ pub(super) mod meta {
     pub(in super::super) const CLOCK: &[u8] = b"clock";
     /// The signing keys.
     pub(in super::super) const SIGNING_KEYS: &[u8] = b"signing_keys";
+    /// How many audit events there are.
+    pub(in super::super) const AUDIT: &[u8] = b"audit";
     /// What names that nobody has are told apart by.
     pub(in super::super) const NAME_KEY: &[u8] = b"name_key";
 }

@@ -60,7 +60,7 @@ use self::database::Database;
 use self::export::{Journals, SledExport};
 use self::room::Room;
 use self::staged::Staged;
-use self::surplus::Counted;
+use self::surplus::{KEPT, Kept};
 use self::writer::{Command, QUEUE_MAX, Writer};
 use super::dump::Export;
 use super::{OpenSession, Page, Result, Rotate, SigningKeys, Store, StoreError, StoredKey};
@@ -83,8 +83,8 @@ pub struct SledStore {
     failed: watch::Receiver<bool>,
     failure: Weak<watch::Sender<bool>>,
     writer: Option<JoinHandle<()>>,
-    /// The audit events, for the sweeper.
-    counted: Arc<Counted>,
+    /// How many audit events the sweeper leaves.
+    kept: Kept,
     is_first_start: bool,
 }
 
@@ -128,8 +128,8 @@ impl SledStore {
             .spawn(|| writer.run())
             .map_err(|error| OpenError::io(&settings.path, error))?;
         let database = ArcSwapOption::new(Some(database));
-        let counted = Arc::new(Counted::new());
-        Ok(Self { database, queue, failed, failure, writer: Some(writer), counted, is_first_start })
+        let writer = Some(writer);
+        Ok(Self { database, queue, failed, failure, writer, kept: KEPT, is_first_start })
     }
 
     /// Whether the data directory was new.
@@ -277,9 +277,7 @@ impl Store for SledStore {
 
     async fn sweep(&self, now: Timestamp, limit: usize) -> Result<usize> {
         let surplus = self.surplus(now, limit).await?;
-        let swept = self.change(move |staged| sweep::sweep(staged, now, surplus, limit)).await;
-        self.counted.forget(swept.as_ref().map(|swept| &*swept.audit));
-        Ok(swept?.records)
+        self.change(move |staged| sweep::sweep(staged, now, surplus, limit)).await
     }
 
     async fn create_post(&self, post: Post) -> Result<()> {

@@ -1,130 +1,152 @@
-//! Which audit events are beyond those that are kept: counted from the first on when the sweeper first comes, a
-//! piece at a time and off the writer's thread, and then as they come.
+//! Which audit events are beyond those that are kept. They are counted off the writer's thread, a piece at a time,
+//! and the count is written with the step that removes some: a start goes on from there.
 //!
-//! What somebody with authority did to others has a share of its own: anybody may have as many events of his own
-//! as he likes, and must not be able to push those out. Knows nothing else of what an event says.
+//! What costs less pushes out nothing that costs more: anybody who has an account may have as many events of his
+//! own profile as he likes. Knows nothing else of what an event says.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use serde::{Deserialize, Serialize};
 
 use super::SledStore;
 use super::database::{Database, Entry};
-use super::keys::{self, Range, Table};
-use crate::auth::model::audit::AuditEvent;
+use super::keys::{self, Range, Table, meta};
+use super::read::skip_corrupt;
+use super::staged::Staged;
+use crate::auth::model::audit::{AuditEvent, Price};
 use crate::clock::Timestamp;
-use crate::store::{Result, StoreError, codec};
+use crate::store::{Result, codec};
 
-/// How many events are kept of what took no authority; some 180 MB with what the engine needs for them.
-const OWN_MAX: usize = 900_000;
-/// And how many of all others; some 20 MB.
-const OTHERS_MAX: usize = 100_000;
+/// How many events are kept: a million, some 200 MB with what the engine needs for them.
+pub(super) const KEPT: Kept = Kept { nothing: 200_000, password: 700_000, authority: 100_000 };
 /// How many are looked at at a time, in a few milliseconds.
 const PIECE: usize = 4096;
 /// How old an event is before it is counted: none that is older is still on its way into the table.
 const SETTLED_MS: u64 = 60 * 1000;
 
-/// The count so far.
-pub(super) struct Counted(Mutex<SoFar>);
+/// How many events of each price are kept.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Kept {
+    nothing: u64,
+    password: u64,
+    authority: u64,
+}
 
-struct SoFar {
+/// How many there are.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Counted {
     /// All keys up to this one are counted.
     up_to: Vec<u8>,
-    own: Share,
-    others: Share,
+    nothing: Share,
+    password: Share,
+    authority: Share,
 }
 
 /// The events that compete for the same room.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Share {
-    most: usize,
-    count: usize,
+    count: u64,
     /// None of them stands up to this key.
     gone_up_to: Vec<u8>,
 }
 
-impl Counted {
-    /// Nothing is counted yet.
-    pub(super) fn new() -> Self {
-        let share = |most| Share { most, count: 0, gone_up_to: Vec::new() };
-        Self(Mutex::new(SoFar {
-            up_to: Vec::new(),
-            own: share(OWN_MAX),
-            others: share(OTHERS_MAX),
-        }))
-    }
+/// Some of the events that are too many, and the count with them.
+pub(super) struct Surplus {
+    /// The oldest first, as far as they cost the same.
+    pub(super) events: Vec<Entry>,
+    counted: Counted,
+}
 
-    /// Counts on; returns some of the oldest that are too many, at most `limit`, once all are counted. Blocks.
-    fn surplus(
-        &self,
-        database: &Database,
-        now: Timestamp,
-        limit: usize,
-    ) -> Result<Option<Vec<Entry>>> {
-        let mut so_far = self.lock();
-        if !so_far.count_on(database, now)? {
-            return Ok(None);
-        }
-        match so_far.own.oldest(database, false, limit)? {
-            Some(none) if none.is_empty() => so_far.others.oldest(database, true, limit),
-            found => Ok(found),
-        }
-    }
-
-    /// These were removed; where that is not known, all are counted anew.
-    pub(super) fn forget(&self, removed: std::result::Result<&[Entry], &StoreError>) {
-        let mut so_far = self.lock();
-        let Ok(removed) = removed else {
-            (so_far.up_to, so_far.own.count, so_far.others.count) = (Vec::new(), 0, 0);
-            return;
-        };
-        let up_to = so_far.up_to.clone();
-        for (key, value) in removed.iter().filter(|(key, _)| *key <= up_to) {
-            let share = so_far.share(took_authority(key, value));
+impl Surplus {
+    /// Notes the count without the events that are `gone`.
+    pub(super) fn note(mut self, staged: &mut Staged<'_>, gone: &[Entry]) -> Result<()> {
+        let up_to = self.counted.up_to.clone();
+        for (key, value) in gone.iter().filter(|(key, _)| *key <= up_to) {
+            let share = self.counted.share(price(key, value));
             share.count = share.count.saturating_sub(1);
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, SoFar> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        if skip_corrupt(staged.record(Table::Meta, meta::AUDIT))?.as_ref() != Some(&self.counted) {
+            staged.put(Table::Meta, meta::AUDIT.to_vec(), &self.counted)?;
+        }
+        Ok(())
     }
 }
 
-impl SoFar {
+impl Counted {
+    /// Counts on; returns some of the oldest that are too many, at most `limit`, once all are counted. Blocks.
+    fn surplus(
+        &mut self,
+        database: &Database,
+        kept: Kept,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Option<Vec<Entry>>> {
+        if !self.count_on(database, now)? {
+            return Ok(None);
+        }
+        let mut found = Some(Vec::new());
+        for price in [Price::Nothing, Price::Password, Price::Authority] {
+            if found.as_ref().is_none_or(|found| !found.is_empty()) {
+                break;
+            }
+            found = self.share(price).oldest(database, price, kept, limit)?;
+        }
+        Ok(found)
+    }
+
     /// Counts a piece; whether all that is settled at `now` is counted.
     fn count_on(&mut self, database: &Database, now: Timestamp) -> Result<bool> {
         let settled = Timestamp::from_millis(now.millis().saturating_sub(SETTLED_MS));
         let range = Range::all().after(&self.up_to).before(keys::ids_from(settled));
         let mut counted = 0;
+        if range.is_empty() {
+            return Ok(true);
+        }
         for entry in database.scan(Table::Audit, &range).take(PIECE) {
             let (key, value) = entry?;
-            self.share(took_authority(&key, &value)).count += 1;
+            self.share(price(&key, &value)).count += 1;
             self.up_to = key.to_vec();
             counted += 1;
         }
         Ok(counted < PIECE)
     }
 
-    const fn share(&mut self, took_authority: bool) -> &mut Share {
-        if took_authority { &mut self.others } else { &mut self.own }
+    const fn share(&mut self, price: Price) -> &mut Share {
+        match price {
+            Price::Nothing => &mut self.nothing,
+            Price::Password => &mut self.password,
+            Price::Authority => &mut self.authority,
+        }
+    }
+}
+
+impl Kept {
+    const fn of(self, price: Price) -> u64 {
+        match price {
+            Price::Nothing => self.nothing,
+            Price::Password => self.password,
+            Price::Authority => self.authority,
+        }
     }
 }
 
 impl Share {
-    /// The oldest of those that are too many, at most `limit`, as far as a piece of the table holds them;
-    /// nothing if it holds none and there are more pieces.
+    /// The oldest of those of this price that are too many, at most `limit`, as far as a piece of the table holds
+    /// them; nothing if it holds none and there are more pieces.
     fn oldest(
         &mut self,
         database: &Database,
-        authority: bool,
+        its: Price,
+        kept: Kept,
         limit: usize,
     ) -> Result<Option<Vec<Entry>>> {
-        let surplus = self.count.saturating_sub(self.most).min(limit);
+        let surplus = self.count.saturating_sub(kept.of(its));
+        let surplus = usize::try_from(surplus).unwrap_or(usize::MAX).min(limit);
         let (mut found, mut left) = (Vec::new(), PIECE);
-        let range = Range::all().after(&self.gone_up_to);
-        let mut entries = database.scan(Table::Audit, &range);
+        let mut entries = database.scan(Table::Audit, &Range::all().after(&self.gone_up_to));
         while found.len() < surplus && left > 0 {
             let Some(entry) = entries.next() else { return Ok(Some(found)) };
             let (key, value) = entry?;
             left -= 1;
-            if took_authority(&key, &value) == authority {
+            if price(&key, &value) == its {
                 found.push((key.to_vec(), value.to_vec()));
             } else if found.is_empty() {
                 self.gone_up_to = key.to_vec();
@@ -134,20 +156,27 @@ impl Share {
     }
 }
 
-/// Whether an event took authority; one that cannot be read is as good as one that did not.
-fn took_authority(key: &[u8], value: &[u8]) -> bool {
+/// What an event took; one that cannot be read is worth no more than one that took nothing.
+fn price(key: &[u8], value: &[u8]) -> Price {
     let event = codec::decode::<AuditEvent>(Table::Audit.name(), key, value);
-    event.is_ok_and(|event| event.took_authority())
+    event.map_or(Price::Nothing, |event| event.price())
 }
 
 impl SledStore {
     /// Counts all events that are settled at `now`; returns some of the oldest that are too many.
-    pub(super) async fn surplus(&self, now: Timestamp, limit: usize) -> Result<Vec<Entry>> {
+    pub(super) async fn surplus(&self, now: Timestamp, limit: usize) -> Result<Surplus> {
+        let kept = self.kept;
+        let noted = skip_corrupt(self.database()?.record(Table::Meta, meta::AUDIT))?;
+        let mut counted: Counted = noted.unwrap_or_default();
         loop {
-            let counted = Arc::clone(&self.counted);
-            let found = self.list(move |database| counted.surplus(database, now, limit)).await?;
-            if let Some(found) = found {
-                return Ok(found);
+            let counting = self.list(move |database| {
+                let found = counted.surplus(database, kept, now, limit)?;
+                Ok((counted, found))
+            });
+            let found;
+            (counted, found) = counting.await?;
+            if let Some(events) = found {
+                return Ok(Surplus { events, counted });
             }
         }
     }
@@ -159,6 +188,7 @@ mod tests {
 
     use super::*;
     use crate::auth::model::audit::{Actor, AuditEvent, Event};
+    use crate::auth::model::id::UserId;
     use crate::random::SeededRandom;
     use crate::store::Store;
     use crate::store::sled::{Durability, SledSettings};
@@ -168,10 +198,8 @@ mod tests {
     fn store(directory: &tempfile::TempDir) -> SledStore {
         let (path, durability) = (directory.path().to_owned(), Durability::Flush);
         let settings = SledSettings { path, cache_bytes: 1 << 20, durability, min_free_bytes: 0 };
-        let store = SledStore::open(&settings).unwrap();
-        let mut so_far = store.counted.lock();
-        (so_far.own.most, so_far.others.most) = (5, 5);
-        drop(so_far);
+        let mut store = SledStore::open(&settings).unwrap();
+        store.kept = Kept { nothing: 3, password: 5, authority: 5 };
         store
     }
 
@@ -183,9 +211,11 @@ mod tests {
     /// Writes an event for each second of `seconds`.
     async fn write(store: &SledStore, seconds: std::ops::Range<u64>, actor: Actor) {
         let random = SeededRandom::new(seconds.start + 1);
+        let user = if let Actor::User(user) = actor { Some(user) } else { None };
         let event = |second| {
             let at = NOW.after(Duration::from_secs(second));
-            AuditEvent::of_nobody(Event::KeysChanged, actor, at, &random).unwrap()
+            let made = AuditEvent::of_nobody(Event::UserUpdated, actor, at, &random).unwrap();
+            AuditEvent { user, ..made }
         };
         let version = store.signing_keys().await.unwrap().version;
         let events = seconds.map(event).collect();
@@ -213,8 +243,11 @@ mod tests {
         kept.close().await;
         drop(kept);
 
-        // A start counts anew.
+        // A start goes on from there.
         let kept = store(&directory);
+        let noted: Counted =
+            kept.database().unwrap().record(Table::Meta, meta::AUDIT).unwrap().unwrap();
+        assert_eq!((noted.nothing.count, noted.password.count, noted.authority.count), (0, 5, 0));
         write(&kept, 12..14, Actor::Anonymous).await;
         assert_eq!(kept.sweep(settled(14), 16).await, Ok(2));
         assert_eq!(seconds(&kept).await, [9, 10, 11, 12, 13]);
@@ -227,10 +260,22 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn lg_06_whoever_has_no_authority_pushes_out_nothing_of_those_who_have() {
+    async fn lg_06_changes_of_the_own_profile_push_out_only_each_other() {
         let directory = tempfile::tempdir().unwrap();
         let kept = store(&directory);
-        kept.counted.lock().others.most = 5000;
+        let user = UserId::new(NOW, &SeededRandom::new(1)).unwrap();
+        write(&kept, 0..2, Actor::Anonymous).await;
+        write(&kept, 2..20, Actor::User(user)).await;
+        write(&kept, 20..22, Actor::Operator).await;
+        assert_eq!(kept.sweep(settled(22), 16).await, Ok(15));
+        assert_eq!(seconds(&kept).await, [0, 1, 17, 18, 19, 20, 21]);
+    }
+
+    #[tokio::test]
+    async fn lg_06_whoever_has_no_authority_pushes_out_nothing_of_those_who_have() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut kept = store(&directory);
+        kept.kept.authority = 5000;
         // More than are looked at at a time stand before the first that may go.
         write(&kept, 0..4200, Actor::Operator).await;
         write(&kept, 4200..4210, Actor::Anonymous).await;
@@ -238,7 +283,7 @@ mod tests {
         assert_eq!(kept.sweep(settled(4214), usize::MAX).await, Ok(5));
         assert_eq!(kept.sweep(settled(4214), usize::MAX).await, Ok(0));
         // Of those who have, too, only the newest are kept.
-        kept.counted.lock().others.most = 5;
+        kept.kept.authority = 5;
         let mut swept = 0;
         while let Ok(some @ 1..) = kept.sweep(settled(4214), usize::MAX).await {
             swept += some;

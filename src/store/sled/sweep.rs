@@ -1,10 +1,10 @@
 //! The sweeper's step: removes what is dead already. Nothing depends on its having run.
 
-use super::database::Entry;
 use super::filed::Filed;
 use super::keys::{self, Range, Table};
 use super::sessions;
 use super::staged::Staged;
+use super::surplus::Surplus;
 use crate::clock::Timestamp;
 use crate::store::{Result, StoreError, codec};
 
@@ -14,26 +14,18 @@ const AUDIT_KEPT_MS: u64 = 90 * 24 * 60 * 60 * 1000;
 /// twice the 5 s that a token's times may be off.
 const MARGIN_MS: u64 = 70 * 1000;
 
-/// What was dealt with.
-pub(super) struct Swept {
-    /// How many records.
-    pub(super) records: usize,
-    /// The audit events that went.
-    pub(super) audit: Vec<Entry>,
-}
-
 /// [`Store::sweep`](crate::store::Store::sweep), of the audit events `surplus` besides those that are too old.
 pub(super) fn sweep(
     staged: &mut Staged<'_>,
     now: Timestamp,
-    surplus: Vec<Entry>,
+    surplus: Surplus,
     limit: usize,
-) -> Result<Swept> {
+) -> Result<usize> {
     let earlier = |ms| Timestamp::from_millis(now.millis().saturating_sub(ms));
     let mut done = expired_sessions(staged, earlier(MARGIN_MS), limit)?;
     done += left_by_deleted_users(staged, limit.saturating_sub(done))?;
-    let audit = audit_events(staged, earlier(AUDIT_KEPT_MS), surplus, limit.saturating_sub(done))?;
-    Ok(Swept { records: done + audit.len(), audit })
+    let limit = limit.saturating_sub(done);
+    Ok(done + audit_events(staged, earlier(AUDIT_KEPT_MS), surplus, limit)?)
 }
 
 fn expired_sessions(staged: &mut Staged<'_>, now: Timestamp, limit: usize) -> Result<usize> {
@@ -91,19 +83,20 @@ fn left_by_deleted_users(staged: &mut Staged<'_>, limit: usize) -> Result<usize>
     Ok(removed)
 }
 
-/// Removes the audit events of a time `before`, and `surplus`; returns them.
+/// Removes the audit events of a time `before`, and those of `surplus`.
 fn audit_events(
     staged: &mut Staged<'_>,
     before: Timestamp,
-    surplus: Vec<Entry>,
+    mut surplus: Surplus,
     limit: usize,
-) -> Result<Vec<Entry>> {
+) -> Result<usize> {
     let floor = keys::ids_from(before);
     let mut gone = staged.scan(Table::Audit, &Range::all().before(floor.clone()), limit)?;
-    gone.extend(surplus.into_iter().filter(|(key, _)| *key >= floor));
+    gone.extend(surplus.events.drain(..).filter(|(key, _)| *key >= floor));
     gone.truncate(limit);
     for (key, _) in &gone {
         staged.remove(Table::Audit, key.clone());
     }
-    Ok(gone)
+    surplus.note(staged, &gone)?;
+    Ok(gone.len())
 }
