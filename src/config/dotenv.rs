@@ -5,11 +5,22 @@
 
 /// Each `NAME=value`, the value still quoted. Lines of any other form belong to somebody else.
 pub(super) fn assignments(text: &str) -> impl Iterator<Item = (&str, &str)> {
-    text.trim_start_matches('\u{feff}').lines().filter_map(|line| {
-        let line = line.trim();
-        let line = line.strip_prefix("export ").unwrap_or(line);
+    lines(text).filter_map(|line| {
         let (name, value) = line.split_once('=')?;
         Some((name.trim(), value.trim()))
+    })
+}
+
+/// The number of the first line that begins like a name with `prefix` and assigns nothing.
+pub(super) fn without_value(text: &str, prefix: &str) -> Option<usize> {
+    let index = lines(text).position(|line| line.starts_with(prefix) && !line.contains('='))?;
+    Some(index + 1)
+}
+
+fn lines(text: &str) -> impl Iterator<Item = &str> {
+    text.trim_start_matches('\u{feff}').lines().map(|line| {
+        let line = line.trim();
+        line.strip_prefix("export ").unwrap_or(line)
     })
 }
 

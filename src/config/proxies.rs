@@ -10,10 +10,11 @@ use super::values::Values;
 use crate::auth::model::network::Network;
 
 pub(super) const TRUSTED: Key = Key::unset("server.trusted_proxies", Kind::List);
-pub(super) const HEADER: Key = Key::new("server.client_ip_header", Kind::Text, HEADERS[0]);
+pub(super) const HEADER: Key = Key::new("server.client_ip_header", Kind::Text, FORWARDED_FOR);
 
+const FORWARDED_FOR: &str = "x-forwarded-for";
 /// The headers that may name clients. `Forwarded` is not one: proxies do not agree on how it is written.
-const HEADERS: [&str; 2] = ["x-forwarded-for", "x-real-ip"];
+const HEADERS: [&str; 2] = [FORWARDED_FOR, "x-real-ip"];
 
 /// Who is believed when it says for whom it connects.
 #[derive(Clone, Debug)]
@@ -52,11 +53,8 @@ impl Proxies {
 }
 
 /// What can stand, and is hardly meant.
-pub(super) fn warnings(server: &Server, values: &Values) -> Vec<String> {
+pub(super) fn warnings(server: &Server) -> Vec<String> {
     let proxies = &server.proxies;
-    let is_set = |key: &Key| {
-        values.find(key.name).is_some_and(|entry| entry.source != super::sources::BUILT_IN)
-    };
     let is_proxied = server.behind_tls_proxy || server.public_url.is_https();
     let is_on_unix = server.listen.iter().any(|address| matches!(address, Address::Unix(_)));
     let is_reached = server.listen.iter().any(|address| match address {
@@ -71,7 +69,7 @@ pub(super) fn warnings(server: &Server, values: &Values) -> Vec<String> {
             "server.trusted_proxies: lists none, so that all who come through the TLS proxy count as one client",
         ),
         (
-            proxies.is_empty() && is_set(&HEADER),
+            proxies.is_empty() && proxies.header != FORWARDED_FOR,
             "server.client_ip_header: is not read while server.trusted_proxies lists none",
         ),
         (
@@ -139,6 +137,7 @@ mod tests {
             "trusted_proxies = '::1'\nlisten = '[::1]:8000'\nclient_ip_header = 'x-real-ip'",
             "allowed_hosts = ['a.example.org', '127.0.0.1']",
             "allowed_hosts = '[::1]'\npublic_url = 'http://[::1]:8000'",
+            "client_ip_header = 'x-forwarded-for'",
         ] {
             assert_eq!(warnings(lines), [""; 0], "{lines}");
         }

@@ -78,7 +78,7 @@ impl Server {
                 "cleartext on another address than loopback needs server.behind_tls_proxy = true",
             ));
         }
-        warnings.extend(proxies::warnings(&server, values));
+        warnings.extend(proxies::warnings(&server));
         Ok(server)
     }
 }

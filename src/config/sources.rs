@@ -3,7 +3,7 @@
 //! Owns the layers: built-in defaults, file, `.env`, environment, flags. It checks that each key is
 //! known and of its type; what a value means is not known here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
@@ -77,10 +77,13 @@ impl Sources {
     /// A line for each variable that would set a key if its underscore were doubled. It is not ours, and
     /// stops nothing, but hardly meant for somebody else.
     pub(super) fn misspelt(&self) -> Vec<String> {
+        let text = read_if_there(&self.directory.join(DOTENV)).ok().flatten().unwrap_or_default();
+        let names: BTreeSet<&str> = dotenv::assignments(&text).map(|(name, _)| name).collect();
+        let is_there = |name: &str| self.environment.0.contains_key(name) || names.contains(name);
         let keys = key::all().map(|key| key.name.to_uppercase());
         let pairs = keys.map(|name| (name.replace('.', "_"), name.replace('.', "__")));
         pairs
-            .filter(|(single, _)| self.environment.0.contains_key(&format!("{PREFIX}{single}")))
+            .filter(|(single, _)| is_there(&format!("{PREFIX}{single}")))
             .map(|(single, double)| {
                 format!("{PREFIX}{single} sets nothing; did you mean {PREFIX}{double}?")
             })
@@ -95,9 +98,12 @@ impl Sources {
         let Some(text) = text else { return Ok(Vec::new()) };
         let origin = path.display().to_string();
         let table: Dict = Toml::from_str(&text).map_err(|error| {
-            // The message goes on with the line itself, which may hold a secret.
-            let place = error.to_string().lines().next().unwrap_or_default().to_owned();
-            ConfigError::Source { origin: origin.clone(), problem: place }
+            // Between the place and the reason stands the line itself, which may hold a secret.
+            let error = error.to_string();
+            let mut lines = error.lines();
+            let (place, reason) = (lines.next().unwrap_or_default(), lines.next_back());
+            let problem = reason.map_or(place.to_owned(), |reason| format!("{place}: {reason}"));
+            ConfigError::Source { origin: origin.clone(), problem }
         })?;
         let mut layer = Vec::new();
         flatten("", table, &origin, &mut layer)?;
@@ -112,6 +118,10 @@ impl Sources {
     fn dotenv_layer(&self) -> Result<Vec<Entry>, ConfigError> {
         let path = self.directory.join(DOTENV);
         let Some(text) = read_if_there(&path)? else { return Ok(Vec::new()) };
+        if let Some(line) = dotenv::without_value(&text, PREFIX) {
+            let problem = format!("line {line} gives no value: write NAME=value");
+            return Err(ConfigError::Source { origin: DOTENV.to_owned(), problem });
+        }
         let mut named = BTreeMap::new();
         for (name, raw) in dotenv::assignments(&text) {
             let alias = ALIASES.iter().chain(&DOTENV_ALIASES).any(|(alias, _)| *alias == name);

@@ -127,6 +127,8 @@ fn a_name_with_one_underscore_too_few_is_warned_of() {
     let warnings = load_with("", "", &environment).unwrap().warnings;
     let expected = "KEYSTILE_SERVER_LISTEN sets nothing; did you mean KEYSTILE_SERVER__LISTEN?";
     assert_eq!(warnings, [expected]);
+    let file = load_with("", "KEYSTILE_SERVER_LISTEN=127.0.0.1:1\n", &[("", ""); 0]).unwrap();
+    assert_eq!(file.warnings, [expected]);
 }
 
 /// A secret that starts with `start` and is good enough.

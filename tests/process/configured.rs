@@ -39,6 +39,7 @@ fn what_is_wrong_is_named_with_its_source() {
         ("[server]\nlisten = '0.0.0.0:80'", ["server.", "behind_tls_proxy"]),
         ("[log]\nlevel = 'inof'", ["log.level", "config.toml"]),
         ("[server", ["config.toml", "line 1"]),
+        ("[server]\ndocs = true\ndocs = true", ["line 3", "duplicate key"]),
     ] {
         assert_names(&check(file, "", &[]), &expected);
     }
@@ -46,6 +47,7 @@ fn what_is_wrong_is_named_with_its_source() {
         &check("", "KEYSTILE_SERVER__LISEN=x", &[]),
         &[".env", "KEYSTILE_SERVER__LISEN", "no such setting"],
     );
+    assert_names(&check("", "A=1\nKEYSTILE_SERVER__DOCS: false", &[]), &[".env", "line 2"]);
     assert_names(
         &check("", "", &[("KEYSTILE_SAMPLES__ENABLED", "maybe")]),
         &["samples.enabled", "environment variable KEYSTILE_SAMPLES__ENABLED"],
