@@ -108,8 +108,7 @@ impl Config {
     /// [`ConfigError`] for the first source that cannot be read, key that is not known, or value
     /// that cannot stand.
     pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
-        let values = sources.read()?;
-        let mut warnings = sources.misspelt();
+        let (values, mut warnings) = sources.read()?;
         let server = Server::read(&values, &mut warnings)?;
         let tokens = Tokens::read(&values, &server.public_url, &mut warnings)?;
         let users = Users::read(&values)?;

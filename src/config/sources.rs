@@ -62,23 +62,24 @@ impl Sources {
         Self { file, directory: PathBuf::new(), environment, listen, data }
     }
 
-    /// Reads every layer.
-    pub(super) fn read(&self) -> Result<Values, ConfigError> {
+    /// Reads every layer; with it come the lines of [`Sources::misspelt`].
+    pub(super) fn read(&self) -> Result<(Values, Vec<String>), ConfigError> {
+        let (defaults, file) = (defaults()?, self.file_layer()?);
+        let dotenv = read_if_there(&self.directory.join(DOTENV))?.unwrap_or_default();
         let layers = [
-            defaults()?,
-            self.file_layer()?,
-            self.dotenv_layer()?,
+            defaults,
+            file,
+            dotenv_layer(&dotenv)?,
             self.environment_layer()?,
             self.flags_layer()?,
         ];
-        Ok(Values::merge(layers.into_iter().flatten()))
+        Ok((Values::merge(layers.into_iter().flatten()), self.misspelt(&dotenv)))
     }
 
     /// A line for each variable that would set a key if its underscore were doubled. It is not ours, and
     /// stops nothing, but hardly meant for somebody else.
-    pub(super) fn misspelt(&self) -> Vec<String> {
-        let text = read_if_there(&self.directory.join(DOTENV)).ok().flatten().unwrap_or_default();
-        let names: BTreeSet<&str> = dotenv::assignments(&text).map(|(name, _)| name).collect();
+    fn misspelt(&self, dotenv: &str) -> Vec<String> {
+        let names: BTreeSet<&str> = dotenv::assignments(dotenv).map(|(name, _)| name).collect();
         let is_there = |name: &str| self.environment.0.contains_key(name) || names.contains(name);
         let keys = key::all().map(|key| key.name.to_uppercase());
         let pairs = keys.map(|name| (name.replace('.', "_"), name.replace('.', "__")));
@@ -113,29 +114,6 @@ impl Sources {
             Ok(Entry { value, ..entry })
         });
         settle(typed.collect::<Result<_, _>>()?)
-    }
-
-    fn dotenv_layer(&self) -> Result<Vec<Entry>, ConfigError> {
-        let path = self.directory.join(DOTENV);
-        let Some(text) = read_if_there(&path)? else { return Ok(Vec::new()) };
-        if let Some(line) = dotenv::without_value(&text, PREFIX) {
-            let problem = format!("line {line} gives no value: write NAME=value");
-            return Err(ConfigError::Source { origin: DOTENV.to_owned(), problem });
-        }
-        let mut named = BTreeMap::new();
-        for (name, raw) in dotenv::assignments(&text) {
-            let alias = ALIASES.iter().chain(&DOTENV_ALIASES).any(|(alias, _)| *alias == name);
-            if alias || setting(name).is_some() {
-                let value = dotenv::value(raw).map_err(|problem| ConfigError::Key {
-                    key: name.to_owned(),
-                    origin: DOTENV.to_owned(),
-                    problem: problem.to_owned(),
-                })?;
-                named.insert(name, value);
-            }
-        }
-        let aliases = ALIASES.iter().chain(&DOTENV_ALIASES);
-        variables_layer(&named, aliases, |name| format!("{DOTENV}, {name}"))
     }
 
     fn environment_layer(&self) -> Result<Vec<Entry>, ConfigError> {
@@ -183,6 +161,27 @@ impl std::fmt::Debug for Environment {
 fn defaults() -> Result<Vec<Entry>, ConfigError> {
     let with_default = key::all().filter_map(|key| Some((key.name, key.default?)));
     with_default.map(|(name, text)| parsed(name, text, BUILT_IN)).collect()
+}
+
+fn dotenv_layer(text: &str) -> Result<Vec<Entry>, ConfigError> {
+    if let Some(line) = dotenv::without_value(text, PREFIX) {
+        let problem = format!("line {line} gives no value: write NAME=value");
+        return Err(ConfigError::Source { origin: DOTENV.to_owned(), problem });
+    }
+    let mut named = BTreeMap::new();
+    for (name, raw) in dotenv::assignments(text) {
+        let alias = ALIASES.iter().chain(&DOTENV_ALIASES).any(|(alias, _)| *alias == name);
+        if alias || setting(name).is_some() {
+            let value = dotenv::value(raw).map_err(|problem| ConfigError::Key {
+                key: name.to_owned(),
+                origin: DOTENV.to_owned(),
+                problem: problem.to_owned(),
+            })?;
+            named.insert(name, value);
+        }
+    }
+    let aliases = ALIASES.iter().chain(&DOTENV_ALIASES);
+    variables_layer(&named, aliases, |name| format!("{DOTENV}, {name}"))
 }
 
 /// The part of a variable's name that names a section and a key. Names without the double underscore
