@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::filed::Filed;
 use super::recover::Sentinel;
+use super::surplus::Counted;
 use crate::auth::model::attempts::Attempts;
 use crate::auth::model::audit::AuditEvent;
 use crate::auth::model::id::UserId;
@@ -29,6 +30,7 @@ pub(crate) fn record(bytes: &[u8]) {
     keeps::<SigningKeys>(bytes);
     keeps::<[u8; 32]>(bytes);
     keeps::<Sentinel>(bytes);
+    keeps::<Counted>(bytes);
 }
 
 fn keeps<T: Serialize + DeserializeOwned + PartialEq + Debug>(bytes: &[u8]) {

@@ -82,24 +82,23 @@ impl Counted {
         if !self.count_on(database, now)? {
             return Ok(None);
         }
-        let mut found = Some(Vec::new());
         for price in [Price::Nothing, Price::Password, Price::Authority] {
+            let found = self.share(price).oldest(database, price, kept, limit)?;
             if found.as_ref().is_none_or(|found| !found.is_empty()) {
-                break;
+                return Ok(found);
             }
-            found = self.share(price).oldest(database, price, kept, limit)?;
         }
-        Ok(found)
+        Ok(Some(Vec::new()))
     }
 
     /// Counts a piece; whether all that is settled at `now` is counted.
     fn count_on(&mut self, database: &Database, now: Timestamp) -> Result<bool> {
         let settled = Timestamp::from_millis(now.millis().saturating_sub(SETTLED_MS));
         let range = Range::all().after(&self.up_to).before(keys::ids_from(settled));
-        let mut counted = 0;
         if range.is_empty() {
             return Ok(true);
         }
+        let mut counted = 0;
         for entry in database.scan(Table::Audit, &range).take(PIECE) {
             let (key, value) = entry?;
             self.share(price(&key, &value)).count += 1;
