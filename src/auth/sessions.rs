@@ -78,11 +78,14 @@ impl Auth {
     ) -> Result<(), SessionsError> {
         caller.require(known::ME)?;
         let (user, session) = (caller.user().id, caller.session().id);
-        let live = self.store().sessions_of(user, self.now()).await?;
-        let is_alone = matches!(&live[..], [only] if only.id == session);
         let sessions = match ending {
-            Ending::Others if is_alone => return Ok(()),
-            Ending::Others => SessionsAfter::EndAllBut(session),
+            Ending::Others => {
+                let live = self.store().sessions_of(user, self.now()).await?;
+                if matches!(&live[..], [only] if only.id == session) {
+                    return Ok(());
+                }
+                SessionsAfter::EndAllBut(session)
+            }
             Ending::All => SessionsAfter::EndAll,
         };
         let (change, expect) = (UserChange::default(), Expect::default());
