@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::support::{Server, Workplace};
+use crate::support::{CHEAP_HASHES, Server, Workplace};
 
 const PASSWORD: &str = "correct horse battery";
 
@@ -32,9 +32,8 @@ impl Site {
     }
 
     fn configure(&self, lines: &str) {
-        let cheap = "[passwords]\nmemory_kib = 12288\niterations = 3\n";
         let listen = format!("listen = ['unix:{}', '127.0.0.1:0']", self.socket.display());
-        self.workplace.write("config.toml", &format!("{cheap}[server]\n{listen}\n{lines}"));
+        self.workplace.write("config.toml", &format!("{CHEAP_HASHES}[server]\n{listen}\n{lines}"));
     }
 
     fn serve(&self) -> Server {

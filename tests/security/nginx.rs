@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::support::client::Client;
-use crate::support::{Server, Workplace, clean};
+use crate::support::{CHEAP_HASHES, Server, Workplace, clean};
 
 const PASSWORD: &str = "correct horse battery";
 /// Where clients come from, and where nginx does.
@@ -52,10 +52,7 @@ impl Site {
         let workplace = Workplace::new();
         workplace.write(
             "config.toml",
-            &format!(
-                "[passwords]\nmemory_kib = 12288\niterations = 3\n\
-                 [server]\ntrusted_proxies = '{PROXY}'\n"
-            ),
+            &format!("{CHEAP_HASHES}[server]\ntrusted_proxies = '{PROXY}'\n"),
         );
         workplace.add_user("root", PASSWORD, "admin");
         let server = workplace.serve();
@@ -71,14 +68,6 @@ impl Site {
         let client = Client::new(address);
         let access = client.login("root", PASSWORD).access;
         Some(Self { nginx, client, access, address, server, workplace })
-    }
-
-    /// What the server makes of the connection of a request with these headers.
-    #[track_caller]
-    fn connection(&self, headers: &[(&str, &str)]) -> Value {
-        let call = self.client.get("/connection").bearer(&self.access);
-        let call = headers.iter().fold(call, |call, (name, value)| call.header(name, value));
-        call.send().expect(200)
     }
 
     /// All that comes back for `bytes` on one connection.
@@ -246,7 +235,7 @@ fn a108_through_nginx_a_forged_address_is_never_the_clients() {
             &[("connection", "x-forwarded-for"), ("x-forwarded-for", "1.1.1.1")],
         ];
         for headers in forged {
-            let seen = site.connection(headers);
+            let seen = site.client.connection(&site.access, headers);
             let [address, peer] = ["address", "peer"].map(|name| seen[name].as_str());
             assert_eq!((address, peer), (Some(CLIENT), Some(PROXY)), "{headers:.60?}: {seen}");
         }

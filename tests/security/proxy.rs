@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use ureq::http::Method;
 
 use crate::support::client::Answer;
-use crate::support::{Server, Workplace};
+use crate::support::{CHEAP_HASHES, Server, Workplace};
 
 const PASSWORD: &str = "correct horse battery";
 const LOOPBACK: &str = "127.0.0.1";
@@ -21,8 +21,7 @@ impl Site {
     /// One with these lines under `[server]`.
     fn with(lines: &str) -> Self {
         let workplace = Workplace::new();
-        let cheap = "[passwords]\nmemory_kib = 12288\niterations = 3\n";
-        workplace.write("config.toml", &format!("{cheap}[server]\n{lines}"));
+        workplace.write("config.toml", &format!("{CHEAP_HASHES}[server]\n{lines}"));
         workplace.add_user("root", PASSWORD, "admin");
         let server = workplace.serve();
         let access = server.client().login("root", PASSWORD).access;
@@ -32,9 +31,7 @@ impl Site {
     /// What it makes of the connection of a request with these headers.
     #[track_caller]
     fn connection(&self, headers: &[(&str, &str)]) -> Value {
-        let call = self.server.client().get("/connection").bearer(&self.access);
-        let call = headers.iter().fold(call, |call, (name, value)| call.header(name, value));
-        call.send().expect(200)
+        self.server.client().connection(&self.access, headers)
     }
 
     /// The address that it takes for the client's.

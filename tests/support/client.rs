@@ -44,6 +44,13 @@ impl Client {
         self.call(Method::POST, path)
     }
 
+    /// What the server makes of the connection of a call of this administrator with these headers.
+    #[track_caller]
+    pub fn connection(&self, access: &str, headers: &[(&str, &str)]) -> Value {
+        let call = self.get("/connection").bearer(access);
+        headers.iter().fold(call, |call, (name, value)| call.header(name, value)).send().expect(200)
+    }
+
     /// Registers a user.
     #[track_caller]
     pub fn register(&self, username: &str, password: &str) -> Value {

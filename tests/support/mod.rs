@@ -24,6 +24,8 @@ use self::client::Client;
 
 /// How long anything here may take before the test is given up.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Hashing as cheap as is allowed.
+pub const CHEAP_HASHES: &str = "[passwords]\nmemory_kib = 12288\niterations = 3\n";
 
 /// A working directory, where the binary finds its configuration and keeps its data.
 pub struct Workplace(TempDir);
