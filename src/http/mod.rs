@@ -211,8 +211,8 @@ impl<T: OpenApi + 'static> Service for OpenApiService<T, ()> {
     }
 }
 
-/// Serves `application` at `sockets` on at most so many connections at once until `shutdown`, then lets requests in flight
-/// finish within `drain`.
+/// Serves `application` at `sockets` on at most so many connections at once until `shutdown`, then lets requests
+/// in flight finish within `drain`.
 ///
 /// # Errors
 /// When the sockets cannot be handed to the runtime.
