@@ -270,8 +270,8 @@ pub trait Store: Send + Sync {
 
     /// Removes what is dead at `now`: expired sessions, what deleted users left, audit events past their
     /// retention, and the oldest of them beyond a million, which are counted over several calls. Returns how
-    /// many records it has dealt with, removed or not: `limit` at most, and fewer only if none is left that it
-    /// knows of. Safe from several instances at once.
+    /// many records it has dealt with, removed or not: fewer than `limit` only if none is left that it knows of,
+    /// and more only of audit events, which cost less. Safe from several instances at once.
     async fn sweep(&self, now: Timestamp, limit: usize) -> Result<usize>;
 
     /// Inserts a post; the same id again is `Ok`.

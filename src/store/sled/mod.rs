@@ -276,7 +276,7 @@ impl Store for SledStore {
     }
 
     async fn sweep(&self, now: Timestamp, limit: usize) -> Result<usize> {
-        let surplus = self.surplus(now, limit).await?;
+        let surplus = self.surplus(now, limit.saturating_mul(sweep::EVENTS_A_RECORD)).await?;
         self.change(move |staged| sweep::sweep(staged, now, surplus, limit)).await
     }
 
