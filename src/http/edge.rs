@@ -18,6 +18,7 @@ use poem::{Endpoint, IntoResponse, PathPattern, Request, Response, Result};
 use super::admit;
 use super::body;
 use super::cors::Cors;
+use super::error::RETRY_AFTER_SECS;
 use super::exchange::{Exchange, RequestId, RequestIds};
 use super::origin;
 use super::problem::{Code, Problem};
@@ -29,9 +30,6 @@ use crate::clock::Clock;
 
 /// How long an operation may take once its request is there.
 const HANDLER_DEADLINE: Duration = Duration::from_secs(15);
-
-/// When to come back after that, in seconds.
-const RETRY_AFTER_SECS: u32 = 2;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 

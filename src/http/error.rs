@@ -16,8 +16,8 @@ use crate::password::HashError;
 use crate::store::StoreError;
 use crate::throttle::Later;
 
-/// When to come back after the store or the hashing pool was too busy, in seconds.
-const RETRY_AFTER_SECS: u32 = 2;
+/// When to come back after the server was too busy, in seconds.
+pub(super) const RETRY_AFTER_SECS: u32 = 2;
 
 impl From<Fault> for Problem {
     fn from(fault: Fault) -> Self {
