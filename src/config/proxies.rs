@@ -50,6 +50,12 @@ impl Proxies {
     fn trusts(&self, address: IpAddr) -> bool {
         self.networks.iter().any(|network| network.contains(address))
     }
+
+    /// Whether one of those who are trusted can connect to this loopback address: by IPv4, its peer may have another.
+    fn trust_at(&self, loopback: IpAddr) -> bool {
+        let shared = |network: &Network| loopback.is_ipv4() && network.overlaps(&Network::LOOPBACK);
+        self.trusts(loopback) || self.networks.iter().any(shared)
+    }
 }
 
 /// What can stand, and is hardly meant.
@@ -58,7 +64,7 @@ pub(super) fn warnings(server: &Server) -> Vec<String> {
     let is_proxied = server.behind_tls_proxy || server.public_url.is_https();
     let is_on_unix = server.listen.iter().any(|address| matches!(address, Address::Unix(_)));
     let is_reached = server.listen.iter().any(|address| match address {
-        Address::Tcp(tcp) => !address.is_local() || proxies.trusts(tcp.ip().to_canonical()),
+        Address::Tcp(tcp) => !address.is_local() || proxies.trust_at(tcp.ip().to_canonical()),
         Address::Unix(_) => proxies.local,
     });
     let is_open_to_all = server.unix_mode & 0o002 != 0;
@@ -130,6 +136,7 @@ mod tests {
         for lines in [
             "",
             "trusted_proxies = '127.0.0.1'",
+            "trusted_proxies = '127.0.0.9'",
             "trusted_proxies = 'unix'\nlisten = ['unix:/run/a', '127.0.0.1:1']",
             "listen = ['unix:/run/a', '127.0.0.1:1']\ntrusted_proxies = ['127.0.0.1', 'unix']",
             "unix_mode = '0666'",
@@ -147,6 +154,8 @@ mod tests {
             ("client_ip_header = 'x-real-ip'", "server.client_ip_header"),
             ("trusted_proxies = '10.0.0.0/8'", "server.trusted_proxies"),
             ("trusted_proxies = 'unix'", "server.trusted_proxies"),
+            ("trusted_proxies = '::1'", "server.trusted_proxies"),
+            ("trusted_proxies = '127.0.0.9'\nlisten = '[::1]:8000'", "server.trusted_proxies"),
             ("listen = 'unix:/run/a'", "server.trusted_proxies: lacks unix"),
             (
                 "listen = ['unix:/run/a', '127.0.0.1:1']\ntrusted_proxies = '127.0.0.1'",

@@ -1,6 +1,6 @@
 //! [`Network`]: addresses that share their first bits, as CIDR writes them.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 
 /// A part of the addresses of one family, never all of them.
@@ -16,6 +16,15 @@ pub struct Network {
 pub struct NetworkError;
 
 impl Network {
+    /// Where a host reaches itself by IPv4 (RFC 1122 §3.2.1.3).
+    pub const LOOPBACK: Self = Self { first: IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), prefix: 8 };
+
+    /// Whether the two have addresses in common: one of them is part of the other then.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.contains(other.first) || other.contains(self.first)
+    }
+
     /// Whether `address` is one of the network's.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
