@@ -47,14 +47,12 @@ impl Proxies {
         self.networks.is_empty() && !self.local
     }
 
-    fn trusts(&self, address: IpAddr) -> bool {
-        self.networks.iter().any(|network| network.contains(address))
-    }
-
     /// Whether one of those who are trusted can connect to this loopback address: by IPv4, its peer may have another.
     fn trust_at(&self, loopback: IpAddr) -> bool {
-        let shared = |network: &Network| loopback.is_ipv4() && network.overlaps(&Network::LOOPBACK);
-        self.trusts(loopback) || self.networks.iter().any(shared)
+        self.networks.iter().any(|network| match loopback {
+            IpAddr::V4(_) => network.overlaps(&Network::LOOPBACK),
+            IpAddr::V6(_) => network.contains(loopback),
+        })
     }
 }
 
@@ -111,8 +109,11 @@ mod tests {
         let text = "[server]\ntrusted_proxies = ['10.0.0.0/8', 'fd00::/8', '127.0.0.1', 'unix']";
         let proxies = load(text).unwrap().server.proxies;
         assert_eq!((proxies.networks.len(), proxies.local), (3, true));
-        assert!(proxies.trusts("10.9.9.9".parse().unwrap()));
-        assert!(!proxies.trusts("127.0.0.2".parse().unwrap()));
+        let trusts = |address: &str| {
+            proxies.networks.iter().any(|network| network.contains(address.parse().unwrap()))
+        };
+        assert!(trusts("10.9.9.9"));
+        assert!(!trusts("127.0.0.2"));
         assert!(load("").unwrap().server.proxies.is_empty());
         for listed in ["0.0.0.0/0", "::/0", "*", "10.0.0.1/8", "proxy.example.org", "Unix", ""] {
             let refused = refusal(&format!("[server]\ntrusted_proxies = ['{listed}']"));
