@@ -265,7 +265,8 @@ pub trait Store: Send + Sync {
     /// The sessions of `user` that live at `now`, oldest first.
     async fn sessions_of(&self, user: UserId, now: Timestamp) -> Result<Vec<Session>>;
 
-    /// Notes that the session was used at `now`; not waited for, and lost when the store has much to do.
+    /// Notes that the session was used at `now`; not waited for, and lost when the store has much
+    /// to do or many were noted just before.
     fn touch_session(&self, user: UserId, session: SessionId, now: Timestamp);
 
     /// Removes what is dead at `now`: expired sessions, what deleted users left, audit events past their

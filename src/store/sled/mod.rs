@@ -39,6 +39,7 @@ mod surplus;
 mod sweep;
 mod tail;
 mod tally;
+mod touches;
 mod users;
 mod writer;
 
@@ -85,6 +86,7 @@ pub struct SledStore {
     writer: Option<JoinHandle<()>>,
     /// How many audit events the sweeper leaves.
     kept: Kept,
+    touches: touches::Touches,
     is_first_start: bool,
 }
 
@@ -129,7 +131,8 @@ impl SledStore {
             .map_err(|error| OpenError::io(&settings.path, error))?;
         let database = ArcSwapOption::new(Some(database));
         let writer = Some(writer);
-        Ok(Self { database, queue, failed, failure, writer, kept: KEPT, is_first_start })
+        let touches = touches::Touches::default();
+        Ok(Self { database, queue, failed, failure, writer, kept: KEPT, touches, is_first_start })
     }
 
     /// Whether the data directory was new.
@@ -268,11 +271,10 @@ impl Store for SledStore {
 
     fn touch_session(&self, user: UserId, session: SessionId, now: Timestamp) {
         // Only a date is late when it is lost: it must not take the place of a step that somebody waits for.
-        if self.queue.capacity() < QUEUE_MAX / 2 {
-            return;
+        if self.queue.capacity() >= QUEUE_MAX / 2 && self.touches.admit(now) {
+            let (job, _) = writer::job(move |staged| sessions::touch(staged, user, session, now));
+            drop(self.enqueue(Command::Note(job)));
         }
-        let (job, _) = writer::job(move |staged| sessions::touch(staged, user, session, now));
-        drop(self.enqueue(Command::Note(job)));
     }
 
     async fn sweep(&self, now: Timestamp, limit: usize) -> Result<usize> {
