@@ -3,17 +3,19 @@
 //! Knows the targets by name only: each room keeps its own next to what it checks. Built for fuzzing and for
 //! the tests, which replay the kept corpus; the program has none of it.
 
-use crate::{auth, http, store, token};
+use crate::{auth, http, password, store, token};
 
 /// Judges bytes; a broken promise is a panic.
 type Target = fn(&[u8]);
 
 /// Every target with its name, which is also that of its corpus.
-const TARGETS: [(&str, Target); 10] = [
+const TARGETS: [(&str, Target); 12] = [
     ("dump", store::dump::fuzz::dump),
+    ("field", http::fuzz::field),
     ("framing", http::fuzz::framing),
     ("json", http::fuzz::json),
     ("multipart", http::fuzz::multipart),
+    ("password", password::fuzz::password),
     ("proxy", http::fuzz::proxy),
     ("record", store::sled::fuzz::record),
     ("scope", auth::model::fuzz::scope),

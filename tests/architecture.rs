@@ -34,7 +34,7 @@ const ROOMS: [(&str, &[&str]); 17] = [
     ("config", &["socket", "telemetry", "token"]),
     ("telemetry", &["config"]),
     // Built for fuzzing and tests alone; knows each room's targets by name.
-    ("fuzz", &["auth", "http", "store", "token"]),
+    ("fuzz", &["auth", "http", "password", "store", "token"]),
 ];
 
 /// The vocabulary that every room may name.

@@ -68,9 +68,9 @@ pub enum UsersError {
     /// The new password breaks a rule.
     #[error(transparent)]
     Password(#[from] PolicyError),
-    /// A role that is not configured.
-    #[error("a role must be one of the configured roles")]
-    UnknownRole,
+    /// A role that is not configured; with the names of those that are.
+    #[error("a role must be one of the configured roles: {0}")]
+    UnknownRole(String),
     /// The cursor is none that a page carried.
     #[error("this cursor is none that a page carried")]
     Cursor,
@@ -323,8 +323,12 @@ impl Auth {
     }
 
     fn check_roles(&self, roles: &BTreeSet<String>) -> Result<(), UsersError> {
-        let known = roles.iter().all(|role| self.parts.policy.role_scopes.has(role));
-        if known { Ok(()) } else { Err(UsersError::UnknownRole) }
+        let configured = &self.parts.policy.role_scopes;
+        if roles.iter().all(|role| configured.has(role)) {
+            Ok(())
+        } else {
+            Err(UsersError::UnknownRole(configured.names().collect::<Vec<_>>().join(", ")))
+        }
     }
 
     fn edit_events(

@@ -48,7 +48,7 @@ fn bad_host() -> Problem {
 
 /// The host without its port, if both are well-formed (RFC 3986 §3.2.2, §3.2.3); a host of no characters is
 /// no HTTP host (RFC 9110 §4.2.1).
-fn name_of(host: &[u8]) -> Option<&[u8]> {
+pub(super) fn name_of(host: &[u8]) -> Option<&[u8]> {
     let name = if host.starts_with(b"[") {
         let end = host.iter().position(|byte| *byte == b']')?;
         let address = std::str::from_utf8(host.get(1..end)?).ok()?;

@@ -175,7 +175,7 @@ pub fn auth_of(request: &Request) -> Result<&Arc<Auth>, Problem> {
 ///
 /// # Errors
 /// `ambiguous_credentials` for two headers (RFC 6750 §2).
-fn presented(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+pub(super) fn presented(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {

@@ -149,7 +149,7 @@ impl From<UsersError> for Problem {
             UsersError::Account(account) => account.into(),
             UsersError::Profile(profile) => profile.into(),
             UsersError::Password(_) => rule(Code::WeakPassword, &error),
-            UsersError::UnknownRole => rule(Code::InvalidValue, &error),
+            UsersError::UnknownRole(_) => rule(Code::InvalidValue, &error),
             UsersError::Cursor => rule(Code::InvalidParameter, &error),
             UsersError::NotFound => Code::NotFound.into(),
             UsersError::Conflict => Code::Conflict.into(),

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr};
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use poem::http::{HeaderMap, HeaderName, HeaderValue};
+use poem::http::{HeaderMap, HeaderName, HeaderValue, header};
 use poem::{Body, Request, RequestBody};
 use poem_openapi::{ApiExtractor, ExtractParamOptions, Object};
 use tokio::runtime::Builder;
@@ -13,11 +13,11 @@ use tokio::runtime::Builder;
 use super::body::form::{Field, Fields, FormBody, FormFields};
 use super::body::json::JsonBody;
 use super::body::text::Text;
-use super::body::{CREDENTIALS_BYTES_MAX, strict};
+use super::body::{CREDENTIALS_BYTES_MAX, MediaType, strict};
 use super::framing::{Admitted, Framing, Refusal};
 use super::problem::Problem;
 use super::trust::{Ground, Perceived, Trust};
-use super::urlencoded;
+use super::{admit, bearer, urlencoded};
 
 const BOUNDARY: &str = "0123456789abcdef";
 const NAMES: [&str; 3] = ["username", "password", "scope"];
@@ -59,6 +59,38 @@ fn follow(bytes: &[u8], piece: usize) -> Verdict {
     }
     let (is_between, is_lost) = (framing.is_between(), framing.is_lost());
     Verdict { bytes: total, refusal, is_between, is_lost }
+}
+
+/// One field's value as a host, a media type and credentials: what is read of it is a part of it, and reads the
+/// same again.
+pub(crate) fn field(bytes: &[u8]) {
+    let Ok(value) = HeaderValue::from_bytes(bytes) else { return };
+    if let Some(name) = admit::name_of(bytes) {
+        assert!(bytes.starts_with(name) && !name.is_empty());
+        assert_eq!(admit::name_of(&[name, b":8000"].concat()), Some(name));
+    }
+    let is_media = |value: &HeaderValue, essence| {
+        let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, value.clone())]);
+        MediaType::of(&headers).is_some_and(|media| media.is_utf8(essence))
+    };
+    let [is_json, is_form] = ["application/json", "application/x-www-form-urlencoded"]
+        .map(|essence| is_media(&value, essence));
+    assert!(!is_json || !is_form, "a body is read in two ways");
+    if let Ok(shouted) = HeaderValue::from_bytes(&bytes.to_ascii_uppercase()) {
+        assert_eq!(is_media(&shouted, "application/json"), is_json);
+    }
+    if let Some(token) = credentials(value) {
+        assert!(bytes.ends_with(token.as_bytes()), "a token is read that nobody sent");
+        let again = HeaderValue::from_str(&format!("Bearer {token}")).ok().and_then(credentials);
+        // A prefix that is left is one too many.
+        assert!(token.contains(' ') || again == Some(token));
+    }
+}
+
+/// The bearer token that the value of `Authorization` presents.
+fn credentials(value: HeaderValue) -> Option<String> {
+    let headers = HeaderMap::from_iter([(header::AUTHORIZATION, value)]);
+    bearer::presented(&headers).ok()?.map(str::to_owned)
 }
 
 /// What a client writes itself changes nothing, and the answer is the peer or what the header names. Each

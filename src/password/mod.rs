@@ -9,6 +9,8 @@ pub mod settings;
 
 mod argon;
 mod foreign;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 
 use std::fmt;
 

@@ -111,6 +111,11 @@ impl RoleScopes {
         self.0.contains_key(role)
     }
 
+    /// The configured roles, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     /// Whether any role at all carries `scope`.
     #[must_use]
     pub fn knows(&self, scope: &str) -> bool {

@@ -61,14 +61,14 @@ async fn read(body: &mut RequestBody, limit: usize) -> Result<Zeroizing<Vec<u8>>
 }
 
 /// The one media type a request names, lower-cased, with its parameters.
-struct MediaType {
+pub(super) struct MediaType {
     essence: String,
     parameters: Vec<(String, String)>,
 }
 
 impl MediaType {
     /// `None` when the header is missing, repeated or unreadable.
-    fn of(headers: &HeaderMap) -> Option<Self> {
+    pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
         let mut values = headers.get_all(header::CONTENT_TYPE).iter();
         let (Some(value), None) = (values.next(), values.next()) else { return None };
         let mut parts = value.to_str().ok()?.split(';');
@@ -85,7 +85,7 @@ impl MediaType {
     }
 
     /// Whether this is `essence` in UTF-8, named or by default.
-    fn is_utf8(&self, essence: &str) -> bool {
+    pub(super) fn is_utf8(&self, essence: &str) -> bool {
         let utf8 = |(name, value): &(String, String)| name == "charset" && value == "utf-8";
         self.essence == essence && self.parameters.len() <= 1 && self.parameters.iter().all(utf8)
     }

@@ -1,0 +1,5 @@
+//! Fuzzes the target `password` of `src/fuzz.rs`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| keystile::fuzz::run("password", bytes));
