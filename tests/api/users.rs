@@ -101,6 +101,16 @@ async fn a_user_is_not_made_against_the_rules() {
 }
 
 #[tokio::test]
+async fn who_mistypes_a_role_is_told_which_there_are() {
+    let server = TestServer::start().await;
+    let root = administrator(&server).await;
+    let body = json!({ "username": "alice", "password": PASSWORD, "roles": ["hunter2"] });
+    let answer = server.post("/users").bearer(&root.access).json(&body).await;
+    let detail = answer.refused(422, "invalid_value")["detail"].as_str().unwrap().to_owned();
+    assert!(detail.ends_with(": admin, gateway, manager, user"), "{detail}");
+}
+
+#[tokio::test]
 async fn a_user_is_found_by_id() {
     let server = TestServer::start().await;
     let root = administrator(&server).await;

@@ -4,7 +4,7 @@
 //! The server is killed at a random moment, or by `strace` as it enters a chosen system call: of a request
 //! read (before the change is applied), of the log written (before it is flushed), synced, or an answer
 //! sent; and while it starts for the first time, recovers from the kill before, compacts, or rotates its
-//! keys. Without `strace` there is the random moment only, unless `KEYSTILE_TEST_REQUIRE_STRACE` is 1.
+//! keys. Without `strace` there is the random moment only, unless `KEYSTILE_TEST_REQUIRE_TOOLS` is 1.
 //!
 //! `KEYSTILE_CRASH_ROUNDS=1000` makes it long, `KEYSTILE_TEST_SEED` draws the same again.
 

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Command;
 
+use crate::PASSWORD;
 use crate::support::client::Pair;
+use crate::support::tools::require;
 use crate::support::{Server, Workplace, run};
-use crate::{PASSWORD, require};
 
 /// A workplace whose server reads a clock that can be set.
 struct Clocked {

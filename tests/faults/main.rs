@@ -1,7 +1,7 @@
 //! Faults: damaged files, failing and slow disks, directories that are not ours to write, and clocks that leap.
 //!
 //! The outcome is what `security.md` ST and TM ask for: an answer is true or there is none. A test that needs a
-//! tool of the system says "skipped" without it, unless `KEYSTILE_TEST_REQUIRE_FAULTS` is 1.
+//! tool of the system says "skipped" without it, unless `KEYSTILE_TEST_REQUIRE_TOOLS` is 1.
 //! `KEYSTILE_FAULTS_FLIPS` is how many bits are flipped in each file, `KEYSTILE_TEST_SEED` decides which.
 
 #![cfg(test)]
@@ -20,8 +20,6 @@ mod places;
 mod scene;
 mod strace;
 
-/// Set to 1, a missing tool is a failure.
-const REQUIRED: &str = "KEYSTILE_TEST_REQUIRE_FAULTS";
 /// The password of the users here.
 const PASSWORD: &str = "correct horse battery";
 /// Names the seed.
@@ -36,14 +34,4 @@ fn number(name: &str) -> Option<u64> {
 /// The seed of this run.
 fn seed() -> u64 {
     number(SEED).unwrap_or_else(|| u64::from(std::process::id()))
-}
-
-/// Whether a test that needs `tool` is to go on; says so if not.
-#[track_caller]
-fn require(tool: &str, is_there: bool) -> bool {
-    if !is_there {
-        assert_ne!(number(REQUIRED), Some(1), "{tool} is missing or not allowed here");
-        println!("skipped: {tool} is missing or not allowed here");
-    }
-    is_there
 }

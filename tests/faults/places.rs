@@ -5,8 +5,9 @@ use std::os::unix::fs::{chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::PASSWORD;
 use crate::support::Workplace;
-use crate::{PASSWORD, require};
+use crate::support::tools::require;
 
 /// A small file system of its own; unmounted when dropped.
 struct Mount(PathBuf);

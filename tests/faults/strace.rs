@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::require;
+use crate::support::tools::require;
 
 /// Whether it can be used here; says so if not.
 pub fn is_there() -> bool {

@@ -3,21 +3,14 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::support::tools::require;
 use crate::support::{Workplace, clean};
-
-/// Makes a missing `strace` a failure.
-const REQUIRED: &str = "KEYSTILE_TEST_REQUIRE_STRACE";
 
 /// Whether `strace` is here and may trace. Without it, says that what needs it is skipped.
 pub fn is_here() -> bool {
     let mut command = Command::new("strace");
     command.args(["-o", "/dev/null", "true"]).stdout(Stdio::null()).stderr(Stdio::null());
-    let is_here = command.status().is_ok_and(|status| status.success());
-    if !is_here {
-        assert!(std::env::var_os(REQUIRED).is_none_or(|it| it != "1"), "strace does not work here");
-        println!("skipped: there is no strace that may trace");
-    }
-    is_here
+    require("strace", command.status().is_ok_and(|status| status.success()))
 }
 
 /// The arguments that have the binary serve.

@@ -5,7 +5,7 @@
 //! included. `disk` plays the record again on a disk that may fail, and draws what is left of it at many
 //! moments; a fresh server is started on each such directory, and has to agree with the ledger of what its
 //! clients had been answered by then. Skipped with a message where there is no `strace`, unless
-//! `KEYSTILE_TEST_REQUIRE_STRACE` is 1.
+//! `KEYSTILE_TEST_REQUIRE_TOOLS` is 1.
 //!
 //! `KEYSTILE_POWER_CUTS=5000` makes it long. `KEYSTILE_TEST_SEED` draws the same deeds and cuts again, but the
 //! system's own timing is another; so a directory that was refused is kept, and named.

@@ -9,6 +9,7 @@ use serde_json::Value;
 use ureq::http::Method;
 
 use crate::PASSWORD;
+use crate::support::tools::require;
 use crate::support::{Workplace, run};
 
 /// The system calls that change what stands in the data directory, or wait for it to be on the disk.
@@ -158,7 +159,7 @@ pub fn copy(from: &Path, to: &Path) {
 /// Runs `command` again and again, killed when it makes the first of each of [`CALLS`], the second and so on,
 /// until it is through; `prepare` goes before each time and `look` comes after.
 ///
-/// Skipped with a message where `strace` is missing, unless `KEYSTILE_TEST_REQUIRE_STRACE` is set.
+/// Skipped with a message where `strace` is missing, unless `KEYSTILE_TEST_REQUIRE_TOOLS` is 1.
 fn killed_at_each_call(
     workplace: &Workplace,
     command: &str,
@@ -166,10 +167,7 @@ fn killed_at_each_call(
     look: impl Fn(&str),
 ) {
     let has_strace = Command::new("strace").arg("-V").output().is_ok();
-    if !has_strace {
-        let is_required = std::env::var_os("KEYSTILE_TEST_REQUIRE_STRACE").is_some();
-        assert!(!is_required, "strace is missing");
-        println!("skipped: strace is missing");
+    if !require("strace", has_strace) {
         return;
     }
     for calls in CALLS {

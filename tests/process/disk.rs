@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use crate::PASSWORD;
 use crate::support::client::Answer;
+use crate::support::tools::require;
 use crate::support::{Server, Workplace};
 
 #[track_caller]
@@ -50,13 +51,13 @@ fn below_the_floor_nothing_grows_and_sessions_still_end() {
 struct Mount(PathBuf);
 
 impl Mount {
-    /// Nothing where that is not allowed.
+    /// Nothing where that is not allowed; says so.
     fn new(path: PathBuf) -> Option<Self> {
         fs::create_dir(&path).unwrap();
         let mut mount = Command::new("mount");
         mount.args(["-t", "tmpfs", "-o", "size=4m,mode=0700", "keystile-test"]).arg(&path);
         let done = mount.stderr(Stdio::null()).status().is_ok_and(|status| status.success());
-        done.then_some(Self(path))
+        require("mounting a small file system", done).then_some(Self(path))
     }
 
     /// Takes all that is left.
@@ -98,10 +99,7 @@ fn write_config(workplace: &Workplace, disk: &Path) {
 #[test]
 fn a_full_disk_ends_the_server_and_loses_nothing_that_was_acknowledged() {
     let workplace = Workplace::new();
-    let Some(disk) = Mount::new(workplace.path("disk")) else {
-        println!("skipped: this user cannot mount a small file system");
-        return;
-    };
+    let Some(disk) = Mount::new(workplace.path("disk")) else { return };
     write_config(&workplace, &disk.0);
     let server = workplace.serve();
     server.client().register("alice", PASSWORD);
@@ -132,10 +130,7 @@ fn a_full_disk_ends_the_server_and_loses_nothing_that_was_acknowledged() {
 #[test]
 fn compacting_needs_room_for_both_and_leaves_the_disk_as_it_was_without() {
     let workplace = Workplace::new();
-    let Some(disk) = Mount::new(workplace.path("disk")) else {
-        println!("skipped: this user cannot mount a small file system");
-        return;
-    };
+    let Some(disk) = Mount::new(workplace.path("disk")) else { return };
     write_config(&workplace, &disk.0);
     workplace.add_user("alice", PASSWORD, "admin");
     let filler = disk.fill();
@@ -159,10 +154,7 @@ fn compacting_needs_room_for_both_and_leaves_the_disk_as_it_was_without() {
 #[test]
 fn an_upgrade_needs_room_for_its_dump_too_and_leaves_the_disk_as_it_was_without() {
     let workplace = Workplace::new();
-    let Some(disk) = Mount::new(workplace.path("disk")) else {
-        println!("skipped: this user cannot mount a small file system");
-        return;
-    };
+    let Some(disk) = Mount::new(workplace.path("disk")) else { return };
     write_config(&workplace, &disk.0);
     let data = disk.0.join("data");
     crate::compact::copy(&crate::compact::older(), &data);

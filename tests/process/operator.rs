@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use crate::PASSWORD;
 use crate::signals::begin_registration;
+use crate::support::tools::require;
 use crate::support::{Ended, Server, Workplace, run};
 
 /// A user who is neither root nor anybody here.
@@ -158,8 +159,7 @@ fn a_command_gives_up_on_a_lock_that_is_held_by_a_silent_process() {
 /// A workplace that anybody may enter, with a copy of the binary that anybody may run, whose data is
 /// `owner`'s. Nothing unless this is root, who alone can be somebody else.
 fn shared(owner: u32) -> Option<Workplace> {
-    if !geteuid().is_root() {
-        println!("skipped: only root can run a command as another user");
+    if !require("running a command as another user, as root may", geteuid().is_root()) {
         return None;
     }
     let workplace = Workplace::new();

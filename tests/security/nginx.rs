@@ -1,7 +1,7 @@
 //! A real nginx before the real binary, with connections between them that outlive a request: what one client
 //! says must not become another one's request or answer, nor its address.
 //!
-//! Skipped with a message where `nginx` is missing, unless `KEYSTILE_TEST_REQUIRE_NGINX` is 1.
+//! Skipped with a message where `nginx` is missing, unless `KEYSTILE_TEST_REQUIRE_TOOLS` is 1.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -14,6 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::support::client::Client;
+use crate::support::tools::require;
 use crate::support::{CHEAP_HASHES, Server, Workplace, clean};
 
 const PASSWORD: &str = "correct horse battery";
@@ -37,11 +38,7 @@ struct Site {
 fn command() -> Option<Command> {
     let is_there = |path: &&str| Command::new(path).arg("-v").output().is_ok();
     let found = ["nginx", "/usr/sbin/nginx"].into_iter().find(is_there);
-    let is_required = std::env::var_os("KEYSTILE_TEST_REQUIRE_NGINX").is_some();
-    assert!(found.is_some() || !is_required, "nginx is missing (Debian's package nginx-light)");
-    if found.is_none() {
-        println!("skipped: nginx is missing");
-    }
+    require("nginx (Debian's package nginx-light)", found.is_some());
     found.map(Command::new)
 }
 

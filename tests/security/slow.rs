@@ -1,10 +1,11 @@
 //! slowhttptest against the real binary: connections that say their head or body by drops, and those that hardly read.
 //!
-//! Skipped with a message where `slowhttptest` is missing, unless `KEYSTILE_TEST_REQUIRE_SLOWHTTPTEST` is 1.
+//! Skipped with a message where `slowhttptest` is missing, unless `KEYSTILE_TEST_REQUIRE_TOOLS` is 1.
 
 use std::process::Command;
 
 use crate::support::Workplace;
+use crate::support::tools::require;
 
 /// More connections than the server holds.
 const CONNECTIONS: &str = "400";
@@ -13,12 +14,7 @@ const CONFIG: &str = "[server]\nmax_connections = 200";
 /// Whether it is installed.
 fn is_there() -> bool {
     let found = Command::new("slowhttptest").arg("-h").output().is_ok();
-    let is_required = std::env::var_os("KEYSTILE_TEST_REQUIRE_SLOWHTTPTEST").is_some();
-    assert!(found || !is_required, "slowhttptest is missing (Debian's package of that name)");
-    if !found {
-        println!("skipped: slowhttptest is missing");
-    }
-    found
+    require("slowhttptest (Debian's package of that name)", found)
 }
 
 /// Has it attack `path`; it asks by itself whether others are still served.

@@ -1,11 +1,12 @@
 //! The real binary, started in a directory of its own with nothing but `PATH` in its environment.
 //!
 //! Knows how to start it, to end it and to wait for it, and what it has said; what it answers is
-//! [`client`]'s, what the tokens say [`token`]'s, and what is drawn [`dice`]'s.
+//! [`client`]'s, what the tokens say [`token`]'s, what is drawn [`dice`]'s, and what else a test needs [`tools`]'s.
 
 pub mod client;
 pub mod dice;
 pub mod token;
+pub mod tools;
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
