@@ -1,8 +1,8 @@
 //! [`Framing`]: where the requests of one connection begin and end, told from its bytes alone.
 //!
 //! Judges each request's head before anybody else reads it, and knows as much of bodies as it takes to find
-//! the next head. Whatever two readers could understand differently is refused (RFC 9112 §6.3, §11.2). Knows
-//! no sockets and no time.
+//! the next head. Whatever two readers could understand differently is refused (RFC 9112 §6.3, §11.2), a
+//! line that ends with LF alone among it, which §2.2 would allow. Knows no sockets and no time.
 
 use std::mem::MaybeUninit;
 
@@ -158,6 +158,9 @@ impl Framing {
         let mut request = httparse::Request::new(&mut []);
         match request.parse_with_uninit_headers(bytes, &mut fields) {
             Ok(Status::Complete(length)) if !is_too_large(length) => {
+                if bytes.get(..length).is_none_or(has_bare_lf) {
+                    return Err(Refusal::Malformed);
+                }
                 Ok(Some((length, judge(&request)?)))
             }
             Ok(Status::Partial) if !is_too_large(bytes.len()) => Ok(None),
@@ -252,6 +255,11 @@ fn hex(digit: u8) -> Option<u64> {
 /// Whether an empty line stands in `bytes`.
 fn has_end(bytes: &[u8]) -> bool {
     bytes.windows(2).any(|two| two == b"\n\n") || bytes.windows(3).any(|three| three == b"\n\r\n")
+}
+
+/// Whether a line of `head` ends with LF alone.
+fn has_bare_lf(head: &[u8]) -> bool {
+    head.split(|byte| *byte == b'\n').rev().skip(1).any(|line| !line.ends_with(b"\r"))
 }
 
 /// What follows a head that could be parsed.

@@ -43,7 +43,7 @@ fn whole_requests_pass_with_what_follows_them() {
     for first in [
         NEXT.to_owned(),
         "GET / HTTP/1.0\r\n\r\n".to_owned(),
-        "\r\n\r\nGET / HTTP/1.1\nHost: x\n\n".to_owned(),
+        "\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(),
         "BREW /{pot}|\"x\" HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(),
         "GET http://x/ HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(),
         "CONNECT x:443 HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(),
@@ -131,6 +131,11 @@ fn what_is_no_request_of_http_1_is_refused() {
         "GET / HTTP/1.1\r\nA: b\rc\r\n\r\n",
         "GET / HTTP/1.1\r\nA: \0\r\n\r\n",
         "REFUSED / HTTP/1.1\r\nreason: late\r\n\r\n",
+        "GET / HTTP/1.1\nHost: x\n\n",
+        "\r\n\r\nGET / HTTP/1.1\nHost: x\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: x\n\r\n",
+        "GET / HTTP/1.1\r\nHost: x\r\n\n",
+        "\nGET / HTTP/1.1\r\n\r\n",
     ] {
         refused(head, Refusal::Malformed);
     }
@@ -295,8 +300,11 @@ proptest! {
         let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
         let mut request = httparse::Request::new(&mut fields);
         if admitted > 0 {
-            let parsed = request.parse(&bytes[..admitted]);
-            prop_assert!(matches!(parsed, Ok(Status::Complete(_))));
+            let Ok(Status::Complete(length)) = request.parse(&bytes[..admitted]) else {
+                return Err(TestCaseError::fail("no whole head is admitted"));
+            };
+            let lines = bytes[..length].split(|byte| *byte == b'\n');
+            prop_assert!(lines.rev().skip(1).all(|line| line.ends_with(b"\r")));
             let count = |name: &str| {
                 request.headers.iter().filter(|field| field.name.eq_ignore_ascii_case(name)).count()
             };
