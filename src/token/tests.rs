@@ -102,6 +102,19 @@ fn a_token_too_long_to_be_read_is_not_made() {
 }
 
 #[test]
+fn the_longest_token_that_is_made_is_read() {
+    let tokens = tokens(Algorithm::EdDsa);
+    let made = |length: usize| {
+        let scope = "a".repeat(length);
+        let claims = AccessClaims { scope: [scope].into_iter().collect(), ..access_claims() };
+        tokens.sign_access(&claims).ok()
+    };
+    let longest = (2000..TOKEN_BYTES_MAX).map_while(made).last().unwrap();
+    assert_eq!(longest.len(), TOKEN_BYTES_MAX);
+    assert!(tokens.verify_access(&longest, NOW).is_ok());
+}
+
+#[test]
 fn the_cache_remembers_good_tokens_only() {
     let tokens = tokens(Algorithm::EdDsa);
     let token = tokens.sign_access(&access_claims()).unwrap();
