@@ -3,6 +3,7 @@
 //! The only place that knows `tracing_subscriber`; what is worth a line is decided where it happens, what a line
 //! looks like in `line`, and how many there may be in `flood`.
 
+mod engine;
 mod flood;
 mod line;
 
@@ -35,8 +36,8 @@ const GATHER_PAUSE: Duration = Duration::from_millis(5);
 /// As much as is written at a time, in bytes.
 const GATHERED_BYTES_MAX: usize = 64 * 1024;
 
-/// What holds unless `log.level` says otherwise: sled and hyper tell much below warnings.
-const BASE_FILTER: &str = "info,sled=warn,hyper=warn";
+/// What holds unless `log.level` says otherwise.
+const BASE_FILTER: &str = "info";
 
 /// Writes out what still waits when it is dropped; keep it until the end of the process.
 #[must_use]
@@ -103,6 +104,7 @@ pub fn init(format: Option<LogFormat>, level: &str) -> Result<Guard, TelemetryEr
     let (flood, unwritten) = (Flood::new(), writer.error_counter());
     let dispatch = dispatch(format, level, terminal, writer, flood.clone())?;
     dispatch.try_init().map_err(|_| TelemetryError::Twice)?;
+    engine::follow();
     panic::set_hook(Box::new(log_panic));
     let left_out = Arc::new(LeftOut { flood, unwritten, told: AtomicUsize::new(0) });
     Ok(Guard { writer: guard, left_out })
@@ -243,8 +245,7 @@ mod tests {
         tracing::dispatcher::with_default(&dispatch, || {
             tracing::info!(answer = 42, "ours");
             tracing::debug!("detail");
-            tracing::info!(target: "sled", "theirs");
-            tracing::warn!(target: "sled::tree", "trouble");
+            tracing::info!(target: "theirs", "another's");
         });
         captured.text()
     }
@@ -266,11 +267,12 @@ mod tests {
     }
 
     #[test]
-    fn the_engine_is_quiet_unless_named() {
-        let text = logged(LogFormat::Text, "debug");
-        assert!(text.contains("detail") && text.contains("trouble"), "{text}");
-        assert!(!text.contains("theirs"), "{text}");
-        assert!(logged(LogFormat::Text, "sled=debug").contains("theirs"));
+    fn the_level_is_for_all_or_for_the_module_that_is_named() {
+        assert!(logged(LogFormat::Text, "debug").contains("detail"));
+        let text = logged(LogFormat::Text, "info,theirs=off");
+        assert!(text.contains("ours") && !text.contains("another's"), "{text}");
+        assert!(!text.contains("detail"), "{text}");
+        assert!(logged(LogFormat::Text, "theirs=debug").contains("ours"));
         assert!(!logged(LogFormat::Text, "off").contains("ours"));
     }
 

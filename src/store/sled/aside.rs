@@ -46,21 +46,21 @@ impl<'a> Aside<'a> {
         prepare().map_err(|error| OpenError::io(&directory, error))?;
         let db = recover::start(settings, &directory, purpose)
             .map_err(|failure| failure.into_error(path))?;
-        let trees = Trees::open(&db).map_err(|error| OpenError::io(path, error.into()))?;
+        let trees = Trees::open(&db).map_err(|error| OpenError::sled(path, error))?;
         Ok(Self { settings, manifest, trees, db })
     }
 
     /// Writes an entry as it is to stand; durable only once all is sealed.
     pub(super) fn write(&self, table: Table, (key, value): Entry) -> Result<(), OpenError> {
         let written = self.trees.of(table).insert(key, value);
-        written.map(drop).map_err(|error| OpenError::io(&self.settings.path, error.into()))
+        written.map(drop).map_err(|error| OpenError::sled(&self.settings.path, error))
     }
 
     /// How many entries a table holds. Reads all of them.
     pub(super) fn count(&self, table: Table) -> Result<u64, OpenError> {
         let count = |sum: u64, entry: ::sled::Result<_>| entry.map(|_| sum + 1);
         let counted = self.trees.of(table).iter().try_fold(0, count);
-        counted.map_err(|error| OpenError::io(&self.settings.path, error.into()))
+        counted.map_err(|error| OpenError::sled(&self.settings.path, error))
     }
 
     /// Seals it, and makes it the current one.
@@ -93,7 +93,7 @@ impl<'a> Aside<'a> {
             tally.note()?;
             Ok(fs::metadata(manifest.directory.file(path))?.len())
         };
-        let length = settle().map_err(|error: ::sled::Error| OpenError::io(path, error.into()))?;
+        let length = settle().map_err(|error| OpenError::sled(path, error))?;
         manifest.sealed = true;
         manifest.bytes_min = length.min(SEGMENT_BYTES);
         Ok((db, manifest))

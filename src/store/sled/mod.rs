@@ -76,6 +76,7 @@ use crate::clock::Timestamp;
 
 /// How long a caller waits for a step before its outcome is unknown.
 const DEADLINE: Duration = Duration::from_secs(10);
+
 /// The store in a data directory of this machine.
 pub struct SledStore {
     database: ArcSwapOption<Database>,
@@ -129,8 +130,7 @@ impl SledStore {
             .name("store-writer".to_owned())
             .spawn(|| writer.run())
             .map_err(|error| OpenError::io(&settings.path, error))?;
-        let database = ArcSwapOption::new(Some(database));
-        let writer = Some(writer);
+        let (database, writer) = (ArcSwapOption::new(Some(database)), Some(writer));
         let touches = touches::Touches::default();
         Ok(Self { database, queue, failed, failure, writer, kept: KEPT, touches, is_first_start })
     }

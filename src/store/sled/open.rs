@@ -117,6 +117,14 @@ impl OpenError {
         Self::Io { path: path.to_owned(), source }
     }
 
+    /// What sled says of the database in `path`.
+    pub(super) fn sled(path: &Path, error: ::sled::Error) -> Self {
+        match error {
+            ::sled::Error::Io(source) => Self::io(path, source),
+            other => Self::damaged(path, &other.to_string()),
+        }
+    }
+
     pub(super) fn damaged(path: &Path, reason: &str) -> Self {
         Self::Damaged { path: path.to_owned(), reason: reason.to_owned() }
     }
@@ -190,5 +198,5 @@ pub(super) fn serve(
         let lease = Lease::keep(path.to_owned(), lock, manifest);
         Database::new(db, file, tally, settings.durability, lease)
     };
-    finish().map_err(|error: ::sled::Error| OpenError::io(path, error.into()))
+    finish().map_err(|error| OpenError::sled(path, error))
 }

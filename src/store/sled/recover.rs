@@ -144,8 +144,7 @@ impl StartFailure {
     /// The error of opening the store in `path`.
     pub(super) fn into_error(self, path: &Path) -> OpenError {
         match self {
-            Self::Sled(::sled::Error::Io(error)) => OpenError::io(path, error),
-            Self::Sled(error) => OpenError::damaged(path, &error.to_string()),
+            Self::Sled(error) => OpenError::sled(path, error),
             Self::Panic => OpenError::damaged(path, "it cannot be replayed"),
         }
     }
@@ -205,13 +204,13 @@ fn promised(path: &Path, manifest: &Manifest) -> Result<(u64, Vec<u64>), OpenErr
 
 /// The sentinel was written before the first acknowledgement: a database without it has lost data.
 fn verify(path: &Path, db: &Db, manifest: &Manifest, promised: u64) -> Result<(), OpenError> {
-    let io = |error: ::sled::Error| OpenError::io(path, error.into());
+    let sled = |error| OpenError::sled(path, error);
     let lost = || OpenError::damaged(path, "what was written is no longer in it");
     if !db.tree_names().iter().any(|name| name == Table::Meta.name().as_bytes()) {
         return Err(lost());
     }
-    let tree = db.open_tree(Table::Meta.name()).map_err(io)?;
-    let bytes = tree.get(meta::INSTANCE).map_err(io)?.ok_or_else(lost)?;
+    let tree = db.open_tree(Table::Meta.name()).map_err(sled)?;
+    let bytes = tree.get(meta::INSTANCE).map_err(sled)?.ok_or_else(lost)?;
     let sentinel: Sentinel = codec::decode(Table::Meta.name(), meta::INSTANCE, &bytes)
         .map_err(|error| OpenError::damaged(path, &error.to_string()))?;
     if sentinel.schema > SCHEMA_VERSION {
@@ -223,7 +222,7 @@ fn verify(path: &Path, db: &Db, manifest: &Manifest, promised: u64) -> Result<()
     if sentinel.schema != manifest.schema {
         return Err(OpenError::damaged(path, "manifest.json tells of another schema"));
     }
-    if tally::held(db, manifest).map_err(io)? < promised {
+    if tally::held(db, manifest).map_err(sled)? < promised {
         return Err(lost());
     }
     Ok(())

@@ -94,7 +94,7 @@ fn fill(
     (old, schema): (&Db, u32),
     tell: &mut dyn FnMut(u64),
 ) -> Result<u64, OpenError> {
-    let sled = |error: ::sled::Error| OpenError::io(path, error.into());
+    let sled = |error| OpenError::sled(path, error);
     let trees = Trees::open(old).map_err(sled)?;
     let mut entries = 0_u64;
     for table in Table::ALL {
