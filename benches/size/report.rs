@@ -158,8 +158,8 @@ fn sweep_table(swept: &Swept) -> Table {
     let about = format!(
         "{CHECKS_PER_SEC} bearer checks of random sessions and up to {REFRESHES_PER_SEC} refreshes of others a second, \
          at a steady pace, before the sweep of the expired half and during it. A request that was due while the \
-         one before it was not answered counts from when it was due. The sweep went through {records} sessions in \
-         {}: {} a second.",
+         one before it was not answered counts from when it was due. The sweep took {records} records, expired \
+         sessions and surplus audit events, in {}: {} a second.",
         seconds(took),
         figure(f64::from(records) / took.as_secs_f64(), ""),
     );

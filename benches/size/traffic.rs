@@ -22,9 +22,9 @@ pub const LIFE: Duration = Duration::from_secs(15 * 60);
 pub const CHECKS_PER_SEC: u32 = 1000;
 /// Refreshes a second, where there are sessions enough.
 pub const REFRESHES_PER_SEC: u32 = 100;
-/// For how many seconds of refreshes the sessions have to last, each being exchanged once: longer than a sweep takes
-/// on a slow disk.
-const SECONDS_MAX: usize = 200;
+/// For how many seconds of refreshes the sessions have to last, each being exchanged once: longer than the sweep of a
+/// million takes.
+const SECONDS_MAX: usize = 600;
 /// Connections of each kind.
 const CONNECTIONS: u32 = 32;
 

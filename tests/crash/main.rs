@@ -17,6 +17,8 @@ mod ledger;
 #[path = "../support/mod.rs"]
 mod support;
 
+use std::path::Path;
+use std::process::Command;
 use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -83,6 +85,27 @@ fn whatever_was_answered_survives_a_kill_at_any_moment() {
         done += count;
         println!("{done} of {rounds} rounds, {deeds} deeds, {} s", began.elapsed().as_secs());
     }
+}
+
+#[test]
+fn what_was_answered_and_is_gone_is_found_out() {
+    let (workplace, mut ledger) = (Ledger::workplace(), Ledger::new(1));
+    let mut dice = Dice::from_environment();
+    ledger.found(&workplace);
+    let kept = workplace.path("kept");
+    let copy = |from: &Path, to: &Path| {
+        let done = Command::new("cp").arg("-r").args([from, to]).status().unwrap();
+        assert!(done.success());
+    };
+    copy(&workplace.data(), &kept);
+    let server = workplace.serve();
+    ledger.work(server.client(), &mut dice, DEEDS_MAX, || ());
+    server.kill();
+    std::fs::remove_dir_all(workplace.data()).unwrap();
+    copy(&kept, &workplace.data());
+    let server = workplace.serve();
+    assert!(ledger.settle(&workplace, &server, &mut dice).is_err(), "nobody misses anything");
+    server.kill();
 }
 
 /// Kills the servers of one database so many times, from its first start on; what the clients did.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 
-/// About what the server writes for a refresh: a session and its place in the index of expiry.
+/// About what the server writes for a refresh: a session.
 const RECORD: [u8; 300] = [b'.'; 300];
 /// As many steps as the server commits together at most.
 const BATCH_MAX: usize = 256;
