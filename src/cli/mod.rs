@@ -69,7 +69,7 @@ pub struct ServeArgs {
 enum Command {
     /// Serve until told to stop (the default)
     Serve(ServeArgs),
-    /// Add, list and show users, with the server running or not
+    /// Add, list, show and unlock users, with the server running or not
     #[command(subcommand)]
     Users(users::UsersCommand),
     /// Show security events, with the server running or not

@@ -15,8 +15,8 @@ use crate::app::domain::ClockRule;
 use crate::auth::Origin;
 use crate::auth::audit::Incident;
 use crate::auth::model::audit::Actor;
-use crate::config::Config;
 use crate::config::listen::Address;
+use crate::config::{Config, Shown};
 use crate::telemetry::{self, LeftOut};
 
 /// How often it is told what is left out of the log.
@@ -88,17 +88,21 @@ fn announce(common: &Common, config: &Config, app: &App) {
     if !app.has_users() {
         output::say(&format!(
             "  no users   add one: {} users add alice --role admin",
-            itself(common)
+            itself(common, config)
         ));
     }
 }
 
-/// This program as it was called, with the flags that lead another command to the same data.
-fn itself(common: &Common) -> String {
+/// This program as it was called, with the flags that lead another command to the same data: also one that is
+/// started where this one's environment does not hold.
+fn itself(common: &Common, config: &Config) -> String {
     let program = std::env::args_os().next().unwrap_or_else(|| "keystile".into());
     let mut words = vec![Path::new(&program).display().to_string()];
-    for (flag, path) in [("--config", &common.config), ("--data", &common.data)] {
-        words.extend(path.iter().map(|path| format!("{flag} {}", path.display())));
+    let is_ours = |row: &Shown| row.key == "storage.path" && row.source.starts_with("environment");
+    let path = config.describe().iter().any(is_ours).then_some(&config.storage.path);
+    let data = common.data.as_ref().or(path);
+    for (flag, path) in [("--config", common.config.as_ref()), ("--data", data)] {
+        words.extend(path.map(|path| format!("{flag} {}", path.display())));
     }
     words.join(" ")
 }

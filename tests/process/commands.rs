@@ -5,7 +5,7 @@ use std::process::Stdio;
 use serde_json::Value;
 
 use crate::PASSWORD;
-use crate::support::{Workplace, run};
+use crate::support::{Server, Workplace, run};
 
 #[test]
 fn wrong_usage_is_status_2_and_help_is_status_0() {
@@ -74,6 +74,17 @@ fn the_first_start_says_what_there_is_and_what_to_do_next() {
     workplace.add_user("alice", PASSWORD, "admin");
     let said = workplace.serve().stop().stderr;
     assert!(!said.contains("(new") && !said.contains("users add"), "{said}");
+}
+
+#[test]
+fn the_next_step_leads_to_the_data_that_the_environment_names() {
+    let workplace = Workplace::new();
+    let elsewhere = workplace.path("elsewhere");
+    let mut command = workplace.command(&["serve", "--listen", "127.0.0.1:0"]);
+    command.env("KEYSTILE_STORAGE__PATH", &elsewhere);
+    let said = Server::start(command).stop().stderr;
+    let step = format!("--data {} users add alice", elsewhere.display());
+    assert!(said.contains(&step), "{said}");
 }
 
 #[test]
