@@ -3,7 +3,7 @@
 //! The only place that knows `tracing_subscriber`; what is worth a line is decided where it happens, what a line
 //! looks like in `line`, and how many there may be in `flood`.
 
-mod engine;
+pub mod engine;
 mod flood;
 mod line;
 
@@ -104,7 +104,6 @@ pub fn init(format: Option<LogFormat>, level: &str) -> Result<Guard, TelemetryEr
     let (flood, unwritten) = (Flood::new(), writer.error_counter());
     let dispatch = dispatch(format, level, terminal, writer, flood.clone())?;
     dispatch.try_init().map_err(|_| TelemetryError::Twice)?;
-    engine::follow();
     panic::set_hook(Box::new(log_panic));
     let left_out = Arc::new(LeftOut { flood, unwritten, told: AtomicUsize::new(0) });
     Ok(Guard { writer: guard, left_out })

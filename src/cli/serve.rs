@@ -40,6 +40,7 @@ pub fn run(common: &Common, args: &ServeArgs) -> anyhow::Result<()> {
         let app = App::start(&config, clock).await?;
         announce(common, &config, &app);
         // Not before: whoever is refused a start reads one line.
+        telemetry::engine::follow();
         tell(Incident::ConfigLoaded);
         tell(Incident::ServerStarted);
         app.run_until(shutdown).await

@@ -7,7 +7,9 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 const ENGINE: &str = "sled";
 
 /// Follows the engine in this process from now on; a second time changes nothing.
-pub(super) fn follow() {
+///
+/// While a store is opened nobody has to: what is wrong with it then is the error of opening it, one line.
+pub fn follow() {
     if log::set_logger(&Engine).is_ok() {
         log::set_max_level(LevelFilter::Warn);
     }
