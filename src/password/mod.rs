@@ -51,8 +51,8 @@ pub enum NotAPassword {
     /// Longer than [`PASSWORD_BYTES_MAX`]; never truncated.
     #[error("a password has at most {PASSWORD_BYTES_MAX} bytes")]
     TooLong,
-    /// Empty, or with a control or unassigned character (RFC 8265 §4.2).
-    #[error("a password holds no control characters and is not empty")]
+    /// Empty, or with a character that is a control, unassigned, or out of place (RFC 8265 §4.2).
+    #[error("a password is not empty and has no control character, nor another that RFC 8265 keeps out")]
     Characters,
 }
 
@@ -67,7 +67,9 @@ impl Password {
         &self.0
     }
 
-    /// The form that is hashed: RFC 8265 §4.2 `OpaqueString`.
+    /// The form that is hashed: RFC 8265 §4.2 `OpaqueString`, whose characters are asked again once they are
+    /// composed. A lone U+0387 is allowed and the U+00B7 it becomes is not, and spellings of one text share
+    /// its fate (RFC 8264 §7: what does not settle is refused).
     fn normalised(&self) -> Result<Zeroizing<String>, NotAPassword> {
         if self.0.len() > TYPED_BYTES_MAX {
             return Err(NotAPassword::TooLong);
@@ -75,6 +77,7 @@ impl Password {
         let normal =
             OpaqueString::enforce(self.0.as_str()).map_err(|_| NotAPassword::Characters)?;
         let normal = Zeroizing::new(normal.into_owned());
+        OpaqueString::prepare(normal.as_str()).map_err(|_| NotAPassword::Characters)?;
         if normal.len() > PASSWORD_BYTES_MAX { Err(NotAPassword::TooLong) } else { Ok(normal) }
     }
 }
@@ -141,6 +144,14 @@ mod tests {
     #[test]
     fn control_characters_and_nothing_at_all_are_no_password() {
         for bad in ["", "abc\0def", "abc\tdef", "abc\u{7f}", "\u{378}abcdefgh"] {
+            assert_eq!(normalised(bad), Err(NotAPassword::Characters), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_spelling_of_what_is_no_password_is_none_either() {
+        assert!(normalised("l\u{b7}l").is_ok() && normalised("l\u{387}l").is_ok());
+        for bad in ["abc\u{b7}defg", "abc\u{387}defg"] {
             assert_eq!(normalised(bad), Err(NotAPassword::Characters), "{bad:?}");
         }
     }
