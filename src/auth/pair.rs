@@ -140,3 +140,16 @@ fn shortened(user_agent: &str) -> String {
     }
     user_agent.get(..end).unwrap_or_default().to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_is_cut_between_characters() {
+        let agent = "\u{e9}".repeat(100);
+        assert_eq!(shortened(&agent), "\u{e9}".repeat(64));
+        assert_eq!(shortened(&format!("a{agent}")), format!("a{}", "\u{e9}".repeat(63)));
+        assert_eq!(shortened("curl/8"), "curl/8");
+    }
+}
