@@ -67,9 +67,9 @@ pub async fn sweep(
             let step_began = Instant::now();
             match store.sweep(now, SWEEP_STEP).await {
                 Ok(step) => {
-                    records += step;
+                    records += step.records;
                     let rest = step_began.elapsed().saturating_mul(SWEEP_REST).min(SWEEP_REST_MAX);
-                    if step < SWEEP_STEP || !goes_on(&stopped, rest).await {
+                    if step.is_done || !goes_on(&stopped, rest).await {
                         break;
                     }
                 }

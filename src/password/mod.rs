@@ -52,7 +52,9 @@ pub enum NotAPassword {
     #[error("a password has at most {PASSWORD_BYTES_MAX} bytes")]
     TooLong,
     /// Empty, or with a character that is a control, unassigned, or out of place (RFC 8265 §4.2).
-    #[error("a password is not empty and has no control character, nor another that RFC 8265 keeps out")]
+    #[error(
+        "a password is not empty and has no control character, nor another that RFC 8265 keeps out"
+    )]
     Characters,
 }
 

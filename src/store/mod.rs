@@ -76,6 +76,15 @@ pub struct Page<T, C> {
     pub next: Option<C>,
 }
 
+/// What one step of sweeping did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Swept {
+    /// How many records it has dealt with, removed or not.
+    pub records: usize,
+    /// Whether another step would find nothing.
+    pub is_done: bool,
+}
+
 /// A login, as one step.
 #[derive(Clone, Debug)]
 pub struct OpenSession {
@@ -270,10 +279,9 @@ pub trait Store: Send + Sync {
     fn touch_session(&self, user: UserId, session: SessionId, now: Timestamp);
 
     /// Removes what is dead at `now`: expired sessions, what deleted users left, audit events past their
-    /// retention, and the oldest of them beyond a million, which are counted over several calls. Returns how
-    /// many records it has dealt with, removed or not: fewer than `limit` only if none is left that it knows of,
-    /// and more only of audit events, which cost less. Safe from several instances at once.
-    async fn sweep(&self, now: Timestamp, limit: usize) -> Result<usize>;
+    /// retention, and the oldest of them beyond a million, which are counted over several calls. At most `limit`
+    /// records in one step, or several audit events in the place of each. Safe from several instances at once.
+    async fn sweep(&self, now: Timestamp, limit: usize) -> Result<Swept>;
 
     /// Inserts a post; the same id again is `Ok`.
     ///

@@ -67,7 +67,7 @@ async fn a135_what_was_ended_stays_dead_when_its_record_is_swept() {
     server.post("/logout").bearer(&ended.access).await.ok(200);
     for _ in 0..3 {
         let now = server.clock.now();
-        while server.store.sweep(now, 100).await.unwrap() > 0 {}
+        while !server.store.sweep(now, 100).await.unwrap().is_done {}
         for pair in [&reused, &next, &ended] {
             assert!(!server.accepts(&pair.access).await);
             server.refresh(&pair.refresh).await.refused(401, "invalid_grant");

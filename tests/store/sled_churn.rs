@@ -84,7 +84,7 @@ impl Churn {
     }
 
     async fn sweep(&mut self, second: u64) {
-        while self.store.sweep(time(second), 256).await.unwrap() == 256 {}
+        while !self.store.sweep(time(second), 256).await.unwrap().is_done {}
     }
 }
 

@@ -81,8 +81,8 @@ async fn an_unreadable_session_is_swept_when_its_time_is_over() {
     let path = stored.directory.path();
     spoil(path, "session", &key_of(&stored.sessions[0]));
     let store = SledStore::open(&settings(path)).unwrap();
-    assert_eq!(store.sweep(NOW.after(IDLE), 9).await, Ok(0));
-    assert_eq!(store.sweep(NOW.after(IDLE * 2), 9).await, Ok(2));
+    assert_eq!(store.sweep(NOW.after(IDLE), 9).await.unwrap().records, 0);
+    assert_eq!(store.sweep(NOW.after(IDLE * 2), 9).await.unwrap().records, 2);
     store.close().await;
     for table in ["session", "expiry"] {
         assert!(behind_its_back(path, |db| db.open_tree(table).unwrap().is_empty()), "{table}");

@@ -64,7 +64,7 @@ use self::staged::Staged;
 use self::surplus::{KEPT, Kept};
 use self::writer::{Command, QUEUE_MAX, Writer};
 use super::dump::Export;
-use super::{OpenSession, Page, Result, Rotate, SigningKeys, Store, StoreError, StoredKey};
+use super::{OpenSession, Page, Result, Rotate, SigningKeys, Store, StoreError, StoredKey, Swept};
 use crate::auth::model::attempts::{Account, Attempt, Attempts, Outcome, Permit};
 use crate::auth::model::audit::AuditEvent;
 use crate::auth::model::id::{EventId, Nonce, PostId, SessionId, UserId};
@@ -277,7 +277,7 @@ impl Store for SledStore {
         }
     }
 
-    async fn sweep(&self, now: Timestamp, limit: usize) -> Result<usize> {
+    async fn sweep(&self, now: Timestamp, limit: usize) -> Result<Swept> {
         let surplus = self.surplus(now, limit.saturating_mul(sweep::EVENTS_A_RECORD)).await?;
         self.change(move |staged| sweep::sweep(staged, now, surplus, limit)).await
     }

@@ -14,6 +14,9 @@ use crate::store::{Result, StoreError, codec};
 
 /// What a removal counts for: sled rewrites the node that the value stood in, and merges those that run empty.
 const REMOVAL_BYTES: usize = 4 << 10;
+/// What the removal of an audit event counts for. They go many at a time, and sled writes some 100 bytes for
+/// each: a node is rewritten at every tenth change of it.
+const EVENT_REMOVAL_BYTES: usize = REMOVAL_BYTES / 8;
 
 /// A batch in the making.
 pub(super) struct Staged<'a> {
@@ -147,7 +150,8 @@ impl<'a> Staged<'a> {
 
     fn write(&mut self, table: Table, key: Vec<u8>, value: Write) {
         self.journals.note(table, &key);
-        self.bytes += key.len() + value.as_ref().map_or(REMOVAL_BYTES, Vec::len);
+        let removal = if table == Table::Audit { EVENT_REMOVAL_BYTES } else { REMOVAL_BYTES };
+        self.bytes += key.len() + value.as_ref().map_or(removal, Vec::len);
         let before = self.writes.entry(table).or_default().insert(key.clone(), value);
         self.undo.push((table, key, before));
     }

@@ -17,6 +17,8 @@ use crate::store::{Result, codec};
 
 /// How many events are kept: a million, some 200 MB with what the engine needs for them.
 pub(super) const KEPT: Kept = Kept { nothing: 200_000, password: 700_000, authority: 100_000 };
+/// What is swept first comes first.
+const PRICES: [Price; 3] = [Price::Nothing, Price::Password, Price::Authority];
 /// How many are looked at at a time, in a few milliseconds.
 const PIECE: usize = 4096;
 /// How old an event is before it is counted: none that is older is still on its way into the table.
@@ -50,14 +52,15 @@ struct Share {
 
 /// Some of the events that are too many, and the count with them.
 pub(super) struct Surplus {
-    /// The oldest first, as far as they cost the same.
+    /// The oldest first, all of one price.
     pub(super) events: Vec<Entry>,
     counted: Counted,
+    kept: Kept,
 }
 
 impl Surplus {
-    /// Notes the count without the events that are `gone`.
-    pub(super) fn note(mut self, staged: &mut Staged<'_>, gone: &[Entry]) -> Result<()> {
+    /// Notes the count without the events that are `gone`, and says whether none is too many any more.
+    pub(super) fn note(mut self, staged: &mut Staged<'_>, gone: &[Entry]) -> Result<bool> {
         let up_to = self.counted.up_to.clone();
         for (key, value) in gone.iter().filter(|(key, _)| *key <= up_to) {
             let share = self.counted.share(price(key, value));
@@ -66,7 +69,7 @@ impl Surplus {
         if skip_corrupt(staged.record(Table::Meta, meta::AUDIT))?.as_ref() != Some(&self.counted) {
             staged.put(Table::Meta, meta::AUDIT.to_vec(), &self.counted)?;
         }
-        Ok(())
+        Ok(PRICES.iter().all(|price| self.counted.share(*price).surplus(self.kept.of(*price)) == 0))
     }
 }
 
@@ -82,7 +85,7 @@ impl Counted {
         if !self.count_on(database, now)? {
             return Ok(None);
         }
-        for price in [Price::Nothing, Price::Password, Price::Authority] {
+        for price in PRICES {
             let found = self.share(price).oldest(database, price, kept, limit)?;
             if found.as_ref().is_none_or(|found| !found.is_empty()) {
                 return Ok(found);
@@ -128,6 +131,11 @@ impl Kept {
 }
 
 impl Share {
+    /// How many are too many.
+    fn surplus(&self, kept: u64) -> usize {
+        usize::try_from(self.count.saturating_sub(kept)).unwrap_or(usize::MAX)
+    }
+
     /// The oldest of those of this price that are too many, at most `limit`, as far as a piece of the table holds
     /// them; nothing if it holds none and there are more pieces.
     fn oldest(
@@ -137,8 +145,7 @@ impl Share {
         kept: Kept,
         limit: usize,
     ) -> Result<Option<Vec<Entry>>> {
-        let surplus = self.count.saturating_sub(kept.of(its));
-        let surplus = usize::try_from(surplus).unwrap_or(usize::MAX).min(limit);
+        let surplus = self.surplus(kept.of(its)).min(limit);
         let (mut found, mut left) = (Vec::new(), PIECE);
         let mut entries = database.scan(Table::Audit, &Range::all().after(&self.gone_up_to));
         while found.len() < surplus && left > 0 {
@@ -175,7 +182,7 @@ impl SledStore {
             let found;
             (counted, found) = counting.await?;
             if let Some(events) = found {
-                return Ok(Surplus { events, counted });
+                return Ok(Surplus { events, counted, kept });
             }
         }
     }
@@ -189,8 +196,8 @@ mod tests {
     use crate::auth::model::audit::{Actor, AuditEvent, Event};
     use crate::auth::model::id::UserId;
     use crate::random::SeededRandom;
-    use crate::store::Store;
     use crate::store::sled::{Durability, SledSettings};
+    use crate::store::{Store, Swept};
 
     const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 
@@ -231,12 +238,12 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let kept = store(&directory);
         write(&kept, 0..5, Actor::Anonymous).await;
-        assert_eq!(kept.sweep(settled(5), 16).await, Ok(0));
+        assert_eq!(kept.sweep(settled(5), 16).await.unwrap().records, 0);
         write(&kept, 5..12, Actor::Anonymous).await;
         // What is new may still have company on its way.
-        assert_eq!(kept.sweep(NOW.after(Duration::from_secs(12)), 16).await, Ok(0));
-        assert_eq!(kept.sweep(settled(12), 1).await, Ok(7));
-        assert_eq!(kept.sweep(settled(12), 1).await, Ok(0));
+        assert_eq!(kept.sweep(NOW.after(Duration::from_secs(12)), 16).await.unwrap().records, 0);
+        assert_eq!(kept.sweep(settled(12), 1).await.unwrap().records, 7);
+        assert_eq!(kept.sweep(settled(12), 1).await.unwrap().records, 0);
         assert_eq!(seconds(&kept).await, [7, 8, 9, 10, 11]);
         kept.close().await;
         drop(kept);
@@ -247,13 +254,13 @@ mod tests {
             kept.database().unwrap().record(Table::Meta, meta::AUDIT).unwrap().unwrap();
         assert_eq!((noted.nothing.count, noted.password.count, noted.authority.count), (0, 5, 0));
         write(&kept, 12..14, Actor::Anonymous).await;
-        assert_eq!(kept.sweep(settled(14), 16).await, Ok(2));
+        assert_eq!(kept.sweep(settled(14), 16).await.unwrap().records, 2);
         assert_eq!(seconds(&kept).await, [9, 10, 11, 12, 13]);
         // What goes for its age is no longer counted.
         let later = settled(10).after(Duration::from_secs(90 * 24 * 60 * 60 - 61));
-        assert_eq!(kept.sweep(later, 16).await, Ok(1));
+        assert_eq!(kept.sweep(later, 16).await.unwrap().records, 1);
         write(&kept, 14..15, Actor::Anonymous).await;
-        assert_eq!(kept.sweep(later, 16).await, Ok(0));
+        assert_eq!(kept.sweep(later, 16).await.unwrap().records, 0);
         assert_eq!(seconds(&kept).await.len(), 5);
     }
 
@@ -266,9 +273,22 @@ mod tests {
         write(&kept, 2..20, Actor::User(user)).await;
         write(&kept, 20..22, Actor::Operator).await;
         for swept in [8, 7, 0] {
-            assert_eq!(kept.sweep(settled(22), 1).await, Ok(swept));
+            assert_eq!(kept.sweep(settled(22), 1).await.unwrap().records, swept);
         }
         assert_eq!(seconds(&kept).await, [0, 1, 17, 18, 19, 20, 21]);
+    }
+
+    #[tokio::test]
+    async fn lg_06_a_trickle_of_what_costs_nothing_does_not_end_the_sweep_of_the_rest() {
+        let directory = tempfile::tempdir().unwrap();
+        let kept = store(&directory);
+        let user = UserId::new(NOW, &SeededRandom::new(1)).unwrap();
+        write(&kept, 0..20, Actor::Anonymous).await;
+        write(&kept, 20..24, Actor::User(user)).await;
+        for (records, is_done) in [(1, false), (15, true), (0, true)] {
+            assert_eq!(kept.sweep(settled(24), 16).await, Ok(Swept { records, is_done }));
+        }
+        assert_eq!(seconds(&kept).await, [15, 16, 17, 18, 19, 21, 22, 23]);
     }
 
     #[tokio::test]
@@ -280,13 +300,17 @@ mod tests {
         write(&kept, 0..4200, Actor::Operator).await;
         write(&kept, 4200..4210, Actor::Anonymous).await;
         write(&kept, 4210..4214, Actor::Server).await;
-        assert_eq!(kept.sweep(settled(4214), usize::MAX).await, Ok(5));
-        assert_eq!(kept.sweep(settled(4214), usize::MAX).await, Ok(0));
+        assert_eq!(kept.sweep(settled(4214), usize::MAX).await.unwrap().records, 5);
+        assert_eq!(kept.sweep(settled(4214), usize::MAX).await.unwrap().records, 0);
         // Of those who have, too, only the newest are kept.
         kept.kept.authority = 5;
         let mut swept = 0;
-        while let Ok(some @ 1..) = kept.sweep(settled(4214), usize::MAX).await {
-            swept += some;
+        loop {
+            let step = kept.sweep(settled(4214), usize::MAX).await.unwrap();
+            swept += step.records;
+            if step.is_done {
+                break;
+            }
         }
         assert_eq!(swept, 4204 - 5);
         let left = [4199, 4205, 4206, 4207, 4208, 4209, 4210, 4211, 4212, 4213];

@@ -6,15 +6,15 @@ use super::sessions;
 use super::staged::Staged;
 use super::surplus::Surplus;
 use crate::clock::Timestamp;
-use crate::store::{Result, StoreError, codec};
+use crate::store::{Result, StoreError, Swept, codec};
 
 /// How long audit events are kept: 90 days.
 const AUDIT_KEPT_MS: u64 = 90 * 24 * 60 * 60 * 1000;
 /// How long an expired session stays, so that no clock that is a little behind can miss it: a minute, and
 /// twice the 5 s that a token's times may be off.
 const MARGIN_MS: u64 = 70 * 1000;
-/// How many audit events may go in the place of one other record: they lie side by side, dozens to a page, and
-/// whoever has a session brings them about faster than they would go one by one.
+/// How many audit events may go in the place of one other record, which weighs as much: whoever has a session
+/// brings them about faster than they would go one by one.
 pub(super) const EVENTS_A_RECORD: usize = 8;
 
 /// [`Store::sweep`](crate::store::Store::sweep), of the audit events `surplus` besides those that are too old.
@@ -23,12 +23,13 @@ pub(super) fn sweep(
     now: Timestamp,
     surplus: Surplus,
     limit: usize,
-) -> Result<usize> {
+) -> Result<Swept> {
     let earlier = |ms| Timestamp::from_millis(now.millis().saturating_sub(ms));
     let mut done = expired_sessions(staged, earlier(MARGIN_MS), limit)?;
     done += left_by_deleted_users(staged, limit.saturating_sub(done))?;
-    let limit = limit.saturating_sub(done).saturating_mul(EVENTS_A_RECORD);
-    Ok(done + audit_events(staged, earlier(AUDIT_KEPT_MS), surplus, limit)?)
+    let left = limit.saturating_sub(done);
+    let events = audit_events(staged, earlier(AUDIT_KEPT_MS), surplus, left)?;
+    Ok(Swept { records: done + events.records, is_done: left > 0 && events.is_done })
 }
 
 fn expired_sessions(staged: &mut Staged<'_>, now: Timestamp, limit: usize) -> Result<usize> {
@@ -86,13 +87,14 @@ fn left_by_deleted_users(staged: &mut Staged<'_>, limit: usize) -> Result<usize>
     Ok(removed)
 }
 
-/// Removes the audit events of a time `before`, and those of `surplus`.
+/// Removes the audit events of a time `before`, and those of `surplus`, in the place of `limit` records.
 fn audit_events(
     staged: &mut Staged<'_>,
     before: Timestamp,
     mut surplus: Surplus,
     limit: usize,
-) -> Result<usize> {
+) -> Result<Swept> {
+    let limit = limit.saturating_mul(EVENTS_A_RECORD);
     let floor = keys::ids_from(before);
     let mut gone = staged.scan(Table::Audit, &Range::all().before(floor.clone()), limit)?;
     gone.extend(surplus.events.drain(..).filter(|(key, _)| *key >= floor));
@@ -100,6 +102,8 @@ fn audit_events(
     for (key, _) in &gone {
         staged.remove(Table::Audit, key.clone());
     }
-    surplus.note(staged, &gone)?;
-    Ok(gone.len())
+    let is_surplus_gone = surplus.note(staged, &gone)?;
+    // What was counted and is not found does not keep the sweeper busy.
+    let is_done = gone.is_empty() || gone.len() < limit && is_surplus_gone;
+    Ok(Swept { records: gone.len(), is_done })
 }

@@ -15,7 +15,7 @@ use keystile::auth::model::username::Username;
 use keystile::clock::Timestamp;
 use keystile::store::dump::Export;
 use keystile::store::{
-    OpenSession, Page, Result, Rotate, SigningKeys, Store, StoreError, StoredKey,
+    OpenSession, Page, Result, Rotate, SigningKeys, Store, StoreError, StoredKey, Swept,
 };
 use tokio::sync::Notify;
 
@@ -142,7 +142,7 @@ watched! {
         audit: Vec<AuditEvent>
     ) -> bool;
     fn sessions_of(user: UserId, now: Timestamp) -> Vec<Session>;
-    fn sweep(now: Timestamp, limit: usize) -> usize;
+    fn sweep(now: Timestamp, limit: usize) -> Swept;
     fn create_post(post: Post) -> ();
     fn post(id: PostId) -> Option<(Post, User)>;
     fn posts(after: Option<PostId>, limit: usize) -> Page<(Post, User), PostId>;
