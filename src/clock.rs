@@ -90,7 +90,8 @@ impl Timestamp {
 
 /// Where everything but this module gets the time from.
 pub trait Clock: Send + Sync {
-    /// The time now. A clock that is set back takes it back, but never below the stored mark.
+    /// The time now, never less than a request before has seen: a clock that is set back makes it stand still.
+    /// Only a leap forward that is taken back takes it back, to [`CLOCK_TOLERANCE`] beyond the monotonic clock.
     fn now(&self) -> Timestamp;
 
     /// The time since some start by a clock that nobody sets: for spans within one process.
@@ -163,14 +164,22 @@ impl SystemClock {
     /// It gets ahead of the time that has passed since the start by [`CLOCK_TOLERANCE`] at most, so that a
     /// leap of the wall clock cannot carry the mark, and with it every later start, years ahead.
     pub fn advance(&self) -> Timestamp {
-        let next = wall().min(self.steady().after(CLOCK_TOLERANCE));
+        self.advance_to(wall())
+    }
+
+    fn show(&self, wall: Timestamp) -> Timestamp {
+        wall.max(self.advance_to(wall))
+    }
+
+    fn advance_to(&self, wall: Timestamp) -> Timestamp {
+        let next = wall.min(self.steady().after(CLOCK_TOLERANCE));
         Timestamp(self.mark.fetch_max(next.0, Ordering::AcqRel).max(next.0))
     }
 }
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        wall().max(Timestamp(self.mark.load(Ordering::Acquire)))
+        self.show(wall())
     }
 
     fn steady(&self) -> Timestamp {
@@ -230,6 +239,17 @@ mod tests {
     fn the_clock_never_shows_less_than_its_mark() {
         let ahead = wall().after(Duration::from_secs(200));
         assert_eq!(SystemClock::above(ahead).unwrap().now(), ahead);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_stands_still_and_one_that_has_leapt_comes_back() {
+        let clock = SystemClock::above(Timestamp::default()).unwrap();
+        let (before, seen) = (wall(), wall().after(Duration::from_secs(60)));
+        assert_eq!(clock.show(seen), seen);
+        assert_eq!(clock.show(before), seen);
+        let leapt = before.after(Duration::from_secs(86_400));
+        assert_eq!(clock.show(leapt), leapt);
+        assert!(clock.show(before) < before.after(Duration::from_secs(400)));
     }
 
     #[test]
