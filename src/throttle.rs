@@ -83,21 +83,21 @@ impl Throttle {
         Account::Stranger(number % STRANGERS)
     }
 
-    /// Whether one more password of `source` may be looked at. A source that the account knows is not kept out
-    /// by what others do.
+    /// Whether one more password of `source` may be looked at. It counts from now on, so that many at once are
+    /// no more than many in a row, and is given back unless it fails: a right one never counts (LT-05). A source
+    /// that the account knows is not kept out by what others do.
     ///
     /// # Errors
     /// [`Later`].
-    pub fn admit(&self, source: Source, is_known: bool) -> Result<(), Later> {
-        self.passwords.admit(&source)?;
-        if is_known { Ok(()) } else { self.passwords_of_all.admit(&()) }
-    }
-
-    /// Counts a wrong password of `source`; a right one never counts (LT-05).
-    pub fn failed(&self, source: Source) {
-        // Whether that was one too many is for the next one to hear.
-        self.passwords.take(source).ok();
-        self.passwords_of_all.take(()).ok();
+    pub fn admit(self: &Arc<Self>, source: Source, is_known: bool) -> Result<Admission, Later> {
+        self.passwords.take(&source)?;
+        let throttle = Arc::clone(self);
+        let mut admission = Admission { throttle, source, of_all: false, has_failed: false };
+        if !is_known {
+            self.passwords_of_all.take(&())?;
+            admission.of_all = true;
+        }
+        Ok(admission)
     }
 
     /// Counts a token of `source` that is none of ours.
@@ -105,7 +105,7 @@ impl Throttle {
     /// # Errors
     /// [`Later`] when that is one too many.
     pub fn foreign_token(&self, source: Source) -> Result<(), Later> {
-        self.tokens.take(source)
+        self.tokens.take(&source)
     }
 
     /// Counts a registration from `source`.
@@ -113,7 +113,7 @@ impl Throttle {
     /// # Errors
     /// [`Later`] when that is one too many.
     pub fn registration(&self, source: Source) -> Result<(), Later> {
-        self.registrations.take(source)
+        self.registrations.take(&source)
     }
 
     /// A place in the queue of those who wait for attempts at `account` to be settled.
@@ -128,6 +128,38 @@ impl Throttle {
     }
 }
 
+/// A password that is being looked at.
+pub struct Admission {
+    throttle: Arc<Throttle>,
+    source: Source,
+    /// Whether it counts among those of all sources, too.
+    of_all: bool,
+    has_failed: bool,
+}
+
+impl Admission {
+    /// It was wrong, and counts.
+    pub fn failed(mut self) {
+        if !self.of_all {
+            // Whether that was one too many is for those to hear who are not known.
+            self.throttle.passwords_of_all.take(&()).ok();
+        }
+        self.has_failed = true;
+    }
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        if self.has_failed {
+            return;
+        }
+        self.throttle.passwords.give_back(self.source);
+        if self.of_all {
+            self.throttle.passwords_of_all.give_back(());
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,7 +168,7 @@ mod tests {
     const HERE: Source = Source::Local;
     const THERE: Source = Source::V4([192, 0, 2, 1]);
 
-    fn throttle() -> (Throttle, Arc<ManualClock>) {
+    fn throttle() -> (Arc<Throttle>, Arc<ManualClock>) {
         let settings = ThrottleSettings {
             account: AccountLimits {
                 free_failures: 5,
@@ -151,24 +183,22 @@ mod tests {
         };
         let clock = Arc::new(ManualClock::at(Timestamp::from_secs(1_800_000_000)));
         let throttle = Throttle::new(&settings, &[1; 32], &(Arc::clone(&clock) as Arc<dyn Clock>));
-        (throttle, clock)
+        (Arc::new(throttle), clock)
     }
 
     #[test]
     fn sixty_failures_are_looked_at_and_then_one_a_second() {
         let (throttle, clock) = throttle();
         for _ in 0..60 {
-            assert_eq!(throttle.admit(HERE, true), Ok(()));
-            throttle.failed(HERE);
+            throttle.admit(HERE, true).unwrap().failed();
         }
         for _ in 0..3 {
-            assert_eq!(throttle.admit(HERE, true), Err(Later(Duration::from_secs(1))));
-            assert_eq!(throttle.admit(THERE, true), Ok(()));
+            assert_eq!(throttle.admit(HERE, true).map(drop), Err(Later(Duration::from_secs(1))));
+            assert_eq!(throttle.admit(THERE, true).map(drop), Ok(()));
             clock.advance(Duration::from_millis(999));
-            assert_eq!(throttle.admit(HERE, true), Err(Later(Duration::from_millis(1))));
+            assert_eq!(throttle.admit(HERE, true).map(drop), Err(Later(Duration::from_millis(1))));
             clock.advance(Duration::from_millis(1));
-            assert_eq!(throttle.admit(HERE, true), Ok(()));
-            throttle.failed(HERE);
+            throttle.admit(HERE, true).unwrap().failed();
         }
     }
 
@@ -177,13 +207,26 @@ mod tests {
         let (throttle, clock) = throttle();
         for number in 0..100_u32 {
             let source = Source::V4(number.to_be_bytes());
-            assert_eq!(throttle.admit(source, false), Ok(()));
-            throttle.failed(source);
+            throttle.admit(source, false).unwrap().failed();
         }
-        assert_eq!(throttle.admit(THERE, false), Err(Later(Duration::from_millis(10))));
-        assert_eq!(throttle.admit(THERE, true), Ok(()));
+        assert_eq!(throttle.admit(THERE, false).map(drop), Err(Later(Duration::from_millis(10))));
+        assert_eq!(throttle.admit(THERE, true).map(drop), Ok(()));
         clock.advance(Duration::from_millis(10));
-        assert_eq!(throttle.admit(THERE, false), Ok(()));
+        assert_eq!(throttle.admit(THERE, false).map(drop), Ok(()));
+    }
+
+    #[test]
+    fn as_many_at_once_as_in_a_row_are_looked_at() {
+        let (throttle, _) = throttle();
+        let mut begun: Vec<_> = (0..60).map(|_| throttle.admit(HERE, true).unwrap()).collect();
+        let later = Err(Later(Duration::from_secs(1)));
+        assert_eq!(throttle.admit(HERE, true).map(drop), later);
+        // Half of them are right.
+        begun.truncate(30);
+        begun.extend((0..30).map(|_| throttle.admit(HERE, true).unwrap()));
+        assert_eq!(throttle.admit(HERE, true).map(drop), later);
+        begun.into_iter().for_each(Admission::failed);
+        assert_eq!(throttle.admit(HERE, true).map(drop), later);
     }
 
     #[test]
@@ -199,7 +242,7 @@ mod tests {
             assert_eq!(throttle.foreign_token(HERE), Ok(()));
         }
         assert!(throttle.foreign_token(HERE).is_err());
-        assert_eq!(throttle.admit(HERE, false), Ok(()));
+        assert_eq!(throttle.admit(HERE, false).map(drop), Ok(()));
         clock.advance(half_an_hour);
         assert_eq!(throttle.registration(HERE), Ok(()));
     }

@@ -15,7 +15,7 @@ use crate::clock::Timestamp;
 use crate::password::{HashError, Password, Verdict};
 use crate::random::RandomError;
 use crate::store::{Store, StoreError};
-use crate::throttle::{Later, Throttle};
+use crate::throttle::{Admission, Later, Throttle};
 
 /// How long an attempt waits for others at the same account to be settled (LT-11).
 const TURN_WAIT: Duration = Duration::from_secs(1);
@@ -70,7 +70,7 @@ impl Auth {
         let Some(throttle) = &self.parts.throttle else {
             return proof(alerted(subject, hasher.verify(password, hash).await)?);
         };
-        let place = self.place(throttle, subject, origin).await?;
+        let mut place = self.place(throttle, subject, origin).await?;
         // After too many failures the password counts no more: the same is done for nothing.
         let hash = hash.filter(|_| place.permit != Permit::Locked);
         let verdict = alerted(subject, hasher.verify(password, hash).await);
@@ -79,8 +79,9 @@ impl Auth {
             Ok(Verdict::Wrong | Verdict::Unusable) => Outcome::Wrong,
             Err(_) => Outcome::Undone,
         };
-        if outcome == Outcome::Wrong {
-            throttle.failed(place.attempt.source);
+        let admission = place.admission.take();
+        if let Some(admission) = admission.filter(|_| outcome == Outcome::Wrong) {
+            admission.failed();
         }
         let on_lock = self.locked_event(subject, origin)?;
         if place.settle(outcome, self.now(), on_lock.clone()).await?
@@ -109,14 +110,17 @@ impl Auth {
         if let Some(until) = attempts.blocked_until(source, now) {
             return Err(later(until, now).into());
         }
-        throttle.admit(source, attempts.knows(source, &limits, now))?;
+        let admission = throttle.admit(source, attempts.knows(source, &limits, now))?;
         let attempt = Attempt { account, source, limits };
         let reserved = match self.reserve(throttle, attempt).await? {
             Reserved::Turn => self.wait_for_turn(throttle, attempt).await?,
             reserved => reserved,
         };
         match reserved {
-            Reserved::Place(place) => Ok(place),
+            Reserved::Place(mut place) => {
+                place.admission = Some(admission);
+                Ok(place)
+            }
             Reserved::Turn => Err(Later(TURN_WAIT).into()),
             Reserved::Wait(until) => Err(later(until, self.now()).into()),
         }
@@ -157,7 +161,7 @@ impl Auth {
                 Permit::Turn => Reserved::Turn,
                 Permit::Wait(until) => Reserved::Wait(until),
                 permit @ (Permit::Go | Permit::Locked) => {
-                    let is_settled = false;
+                    let (is_settled, admission) = (false, None);
                     Reserved::Place(Place {
                         store,
                         throttle,
@@ -165,6 +169,7 @@ impl Auth {
                         permit,
                         taken_at: now,
                         is_settled,
+                        admission,
                     })
                 }
             })
@@ -201,6 +206,8 @@ struct Place {
     permit: Permit,
     taken_at: Timestamp,
     is_settled: bool,
+    /// Until it is known whether it counts.
+    admission: Option<Admission>,
 }
 
 impl Place {
@@ -226,7 +233,7 @@ impl Drop for Place {
         let (store, throttle) = (Arc::clone(&self.store), Arc::clone(&self.throttle));
         let (attempt, taken_at) = (self.attempt, self.taken_at);
         // Nothing was learned of the password, but a hash may have been computed, and is not to be had for nothing.
-        throttle.failed(attempt.source);
+        self.admission.take().into_iter().for_each(Admission::failed);
         runtime.spawn(async move {
             // What cannot be given back counts as failed in a while.
             store.throttle_settle(attempt, Outcome::Undone, taken_at, None).await.ok();

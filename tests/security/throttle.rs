@@ -180,6 +180,41 @@ async fn lt_03_who_goes_away_before_the_answer_gives_the_place_back() {
     }
 }
 
+/// Nothing was learned of the account, but no hash is to be had for nothing.
+#[tokio::test]
+async fn lt_06_who_goes_away_while_a_password_is_hashed_counts_against_the_source() {
+    let server = TestServer::with(|settings| {
+        settings.hashing.memory_kib = 64 * 1024;
+        settings.hashing.iterations = 10;
+        let throttle = settings.throttle.as_mut().unwrap();
+        throttle.source_failures_per_minute = NonZeroU32::new(20).unwrap();
+    });
+    let server = server.await;
+    server.register("alice").await.ok(201);
+    let account = Account::User(server.stored("alice").await.id);
+    let limits = throttle().account;
+    let (mut expected, mut gone) = (Attempts::default(), 0);
+    let answer = loop {
+        assert_eq!(expected.reserve(Source::Local, &limits, NOW), Permit::Go);
+        let hashing = async {
+            comes_to(&server, account, &expected).await;
+            for _ in 0..1000 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            answer = server.login_with("alice", WRONG) => break answer,
+            () = hashing => gone += 1,
+        }
+        expected.settle(Source::Local, Outcome::Undone, &limits, NOW);
+        comes_to(&server, account, &expected).await;
+        assert!(gone < 500, "nobody who went away was counted");
+    };
+    answer.refused(429, "too_many_attempts");
+    assert!(gone >= 20, "{gone}");
+}
+
 /// Waits until the attempts at `account` are as expected.
 async fn comes_to(server: &TestServer, account: Account, expected: &Attempts) {
     while server.store.attempts(account).await.unwrap() != *expected {
@@ -211,6 +246,21 @@ async fn lt_04_a035_a_hundred_failures_from_a_hundred_addresses_lock_the_passwor
     server.auth.unlock_user(&operator, "ALICE").await.unwrap();
     assert_eq!(server.noted(Event::AccountUnlocked).await, 1);
     server.login("alice").await;
+}
+
+#[tokio::test]
+async fn lt_04_a_password_set_by_an_administrator_is_not_locked_any_more() {
+    let server = TestServer::start().await;
+    let root = server.user_with("root", &["admin"]).await;
+    server.register("alice").await.ok(201);
+    server.fail_from_everywhere("alice", 100).await;
+    server.login_with("alice", PASSWORD).await.refused(400, "invalid_grant");
+    let path = format!("/users/{}", server.id_of("alice").await);
+    let edit = async |edit| server.patch(&path).bearer(&root.access).json(&edit).await.ok(200);
+    edit(json!({ "full_name": "Alice" })).await;
+    server.login_with("alice", PASSWORD).await.refused(400, "invalid_grant");
+    edit(json!({ "password": NEW_PASSWORD })).await;
+    server.login_with("alice", NEW_PASSWORD).await.pair();
 }
 
 #[tokio::test]
@@ -282,6 +332,20 @@ async fn lt_06_a039_one_source_at_a_thousand_names_is_stopped_after_sixty() {
     server.wait(SECOND);
     assert_eq!(server.tried("n1000", WRONG, "2001:db8::1").await, Tried::Wrong);
     assert!(matches!(server.tried("n1001", WRONG, "2001:db8::1").await, Tried::Later(_)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lt_06_as_many_at_once_are_looked_at_as_in_a_row() {
+    let server = Arc::new(TestServer::start().await);
+    let mut attempts = tokio::task::JoinSet::new();
+    let hashed = server.hasher.hashed();
+    for number in 0..180 {
+        let server = Arc::clone(&server);
+        attempts.spawn(async move { server.tried(&format!("n{number}"), WRONG, HOME).await });
+    }
+    let wrong = attempts.join_all().await.into_iter().filter(|tried| *tried == Tried::Wrong);
+    assert_eq!(wrong.count(), 60);
+    assert_eq!(server.hasher.hashed(), hashed + 60);
 }
 
 #[tokio::test]
