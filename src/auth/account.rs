@@ -122,13 +122,15 @@ impl Auth {
     ) -> Result<User, AccountError> {
         caller.require(known::ME)?;
         let change = change.checked()?;
-        if change.changes_nothing(caller.user()) {
-            // No event tells of it: whoever asks for nothing a million times would push out all others.
-            return Ok(caller.user().clone());
-        }
+        let (change, audit) = if change.changes_nothing(caller.user()) {
+            // No event tells of it: whoever asks for nothing a million times would push out all others. The step
+            // is made all the same: what the caller's like is may still be on its way to the disk.
+            (UserChange::default(), vec![])
+        } else {
+            (change, vec![self.own_event(Event::UserUpdated, caller, origin)?])
+        };
         let (expect, sessions) = (Expect::default(), SessionsAfter::Keep);
         let update = UserUpdate { change, expect, sessions };
-        let audit = vec![self.own_event(Event::UserUpdated, caller, origin)?];
         let step = async |audit| self.store().update_user(caller.user().id, update, audit).await;
         Ok(told(audit, step).await?)
     }

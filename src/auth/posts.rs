@@ -32,8 +32,8 @@ pub enum PostsError {
     /// No such post.
     #[error("no such post")]
     NotFound,
-    /// The author was deleted meanwhile.
-    #[error("the account is gone")]
+    /// The caller was deleted, or lost the authority, meanwhile.
+    #[error("the account, or its authority, is gone")]
     Gone,
     /// It could not be done.
     #[error(transparent)]
@@ -46,6 +46,7 @@ impl From<StoreError> for PostsError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::NotFound => Self::NotFound,
+            StoreError::Conflict => Self::Gone,
             other => Self::Fault(other.into()),
         }
     }
@@ -112,7 +113,8 @@ impl Auth {
     /// Replaces the text of a post; returns it with its author.
     ///
     /// # Errors
-    /// `Forbidden` for somebody else's post, unless the caller is an administrator.
+    /// `Forbidden` for somebody else's post, unless the caller is an administrator, and is still one when it is
+    /// written; `Gone` if not.
     pub async fn edit_post(
         &self,
         caller: &Identity,
@@ -122,17 +124,20 @@ impl Auth {
         let (_, author) = self.own_post(caller, id).await?;
         draft.check()?;
         let now = self.now();
-        let post = self.store().update_post(id, draft.title, draft.content, now).await?;
+        let post = self
+            .store()
+            .update_post(id, Some(caller.user().standing()), draft.title, draft.content, now)
+            .await?;
         Ok((post, author))
     }
 
     /// Removes a post.
     ///
     /// # Errors
-    /// `Forbidden` for somebody else's post, unless the caller is an administrator.
+    /// As [`Auth::edit_post`].
     pub async fn delete_post(&self, caller: &Identity, id: PostId) -> Result<(), PostsError> {
         self.own_post(caller, id).await?;
-        let removed = self.store().delete_post(id).await?;
+        let removed = self.store().delete_post(id, Some(caller.user().standing())).await?;
         if removed { Ok(()) } else { Err(PostsError::NotFound) }
     }
 

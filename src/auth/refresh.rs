@@ -45,15 +45,16 @@ impl Auth {
         origin: &Origin,
     ) -> Result<TokenPair, RefreshError> {
         let now = self.now();
-        let asked = scope.map(Scopes::parse).transpose()?;
         // One set of keys from here on: what dropped keys have let in must not go on with new ones.
         let tokens = self.parts.tokens.load_full();
         let claims = tokens.verify_refresh(token, now).map_err(DeadToken::from)?;
         let found = self.store().session(claims.user, claims.session, now).await?;
         let (session, user) = found.ok_or(DeadToken::NoSession)?;
         // A replay is answered with the pair that exists, so only a first exchange can ask too much.
+        // One that is used up is told as such whatever it asks for.
         let is_current = session.current.refresh == claims.nonce;
-        if is_current && asked.as_ref().is_some_and(|asked| !session.scope.covers(asked)) {
+        let asked = if is_current { scope.map(Scopes::parse).transpose()? } else { None };
+        if asked.as_ref().is_some_and(|asked| !session.scope.covers(asked)) {
             return Err(RefreshError::InvalidScope);
         }
         let granted = self.grant(&user, Some(asked.as_ref().unwrap_or(&session.scope)));

@@ -66,7 +66,8 @@ impl Auth {
     }
 
     /// Ends several sessions of the caller in one step. Where no other lives, ending the others is nothing to write
-    /// down: whoever asks again and again must not fill the audit.
+    /// down: whoever asks again and again must not fill the audit. The step is made all the same: another request's
+    /// end of them may still be on its way to the disk, and is on it when this one is answered.
     ///
     /// # Errors
     /// `Gone` when the caller's own session, which was to be kept, has ended meanwhile.
@@ -81,10 +82,8 @@ impl Auth {
         let sessions = match ending {
             Ending::Others => {
                 let live = self.store().sessions_of(user, self.now()).await?;
-                if matches!(&live[..], [only] if only.id == session) {
-                    return Ok(());
-                }
-                SessionsAfter::EndAllBut(session)
+                let is_alone = matches!(&live[..], [only] if only.id == session);
+                if is_alone { SessionsAfter::Keep } else { SessionsAfter::EndAllBut(session) }
             }
             Ending::All => SessionsAfter::EndAll,
         };
@@ -92,8 +91,9 @@ impl Auth {
         let update = UserUpdate { change, expect, sessions };
         let ended =
             self.event(Event::SessionsEnded, Actor::User(user), (user, Some(session)), origin)?;
+        let audit = if sessions == SessionsAfter::Keep { vec![] } else { vec![ended] };
         let step = async |audit| self.store().update_user(user, update, audit).await;
-        match told(vec![ended], step).await {
+        match told(audit, step).await {
             Ok(_) => Ok(()),
             Err(StoreError::Conflict | StoreError::NotFound) => Err(SessionsError::Gone),
             Err(other) => Err(other.into()),

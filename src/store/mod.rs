@@ -196,7 +196,8 @@ pub trait Store: Send + Sync {
     ) -> Result<()>;
 
     /// Changes a user; all but [`SessionsAfter::Keep`](crate::auth::model::user::SessionsAfter) raise its
-    /// epoch in the same write, and `EndAllBut` carries that one session over. Returns the user as changed.
+    /// epoch in the same write, and `EndAllBut` carries that one session over. A new password that ends all of them
+    /// lifts the lock of the old one, and every wait. Returns the user as changed.
     ///
     /// # Errors
     /// `NotFound`; `Conflict` when something else than `expect` is stored or the session of `EndAllBut` does
@@ -302,17 +303,21 @@ pub trait Store: Send + Sync {
     /// Replaces the text of a post.
     ///
     /// # Errors
-    /// `NotFound`.
+    /// `NotFound`; `Conflict` when `actor` stands otherwise by now.
     async fn update_post(
         &self,
         id: PostId,
+        actor: Option<Standing>,
         title: String,
         content: String,
         now: Timestamp,
     ) -> Result<Post>;
 
     /// Removes a post; whether it was there.
-    async fn delete_post(&self, id: PostId) -> Result<bool>;
+    ///
+    /// # Errors
+    /// `Conflict` when `actor` stands otherwise by now.
+    async fn delete_post(&self, id: PostId, actor: Option<Standing>) -> Result<bool>;
 
     /// At most `limit` audit events after `after`, oldest first.
     async fn audit(&self, after: Option<EventId>, limit: usize) -> Result<Vec<AuditEvent>>;

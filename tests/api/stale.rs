@@ -7,6 +7,7 @@ use keystile::auth::Origin;
 use keystile::auth::account::AccountError;
 use keystile::auth::authenticate::Identity;
 use keystile::auth::policy::Acting;
+use keystile::auth::posts::{Draft, PostsError};
 use keystile::auth::register::{NewAccount, RegisterError};
 use keystile::auth::users::{NewUser, UserEdit, UsersError};
 use keystile::password::Password;
@@ -43,6 +44,25 @@ async fn a_user_who_was_disabled_meanwhile_changes_nobody() {
         assert!(matches!(ended, Err(UsersError::Conflict)), "{ended:?}");
     }
     assert!(server.stored("ann").await.disabled);
+}
+
+#[tokio::test]
+async fn a_user_who_was_demoted_meanwhile_changes_no_post_of_others() {
+    let server = TestServer::start().await;
+    let root = server.user_with("root", &["admin"]).await;
+    let caller = let_in(&server, &server.user_with("ann", &["admin"]).await).await;
+    let ben = server.user("ben").await;
+    let text = json!({ "title": "t", "content": "c" });
+    let post = server.post("/posts").bearer(&ben.access).json(&text).await.ok(201);
+    let id = post["id"].as_str().unwrap().parse().unwrap();
+    let draft = || Draft { title: "u".to_owned(), content: "d".to_owned() };
+    assert!(server.auth.edit_post(&caller, id, draft()).await.is_ok());
+    assert_eq!(edit(&server, &root, "ann", json!({ "roles": ["user"] })).await, 200);
+    let edited = server.auth.edit_post(&caller, id, draft()).await;
+    assert!(matches!(edited, Err(PostsError::Gone)), "{:?}", edited.map(drop));
+    let removed = server.auth.delete_post(&caller, id).await;
+    assert!(matches!(removed, Err(PostsError::Gone)), "{removed:?}");
+    server.get(&format!("/posts/{id}")).await.ok(200);
 }
 
 #[tokio::test]

@@ -4,11 +4,12 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use ureq::http::Method;
 
 use crate::PASSWORD;
 use crate::strace::{self, Attached};
 use crate::support::client::{Answer, Client, Pair};
-use crate::support::{Workplace, run};
+use crate::support::{Workplace, run, tools};
 
 /// How many registrations are tried before the fault must have been met.
 const TRIES: usize = 100;
@@ -27,7 +28,7 @@ type Ending = fn(&Client, &Pair) -> Answer;
 
 /// Lets a running server meet the fault of `rule` at a refresh.
 fn fails_for_good(rule: &str) {
-    if !strace::is_there() {
+    if !tools::strace() {
         return;
     }
     let workplace = Workplace::new();
@@ -84,7 +85,7 @@ const ENDINGS: [(&str, Ending); 3] = [
 /// Lets each way to end a session meet the fault of `rule` itself. What was answered before is done, what was
 /// refused may be done or not, and can be asked for again.
 fn ends_or_says_so(rule: &str) {
-    if !strace::is_there() {
+    if !tools::strace() {
         return;
     }
     for (what, end) in ENDINGS {
@@ -209,7 +210,7 @@ fn fails_to_add(workplace: &Workplace, name: &str, rule: &str) -> bool {
 
 #[test]
 fn a_first_start_that_fails_anywhere_is_begun_again() {
-    if !strace::is_there() {
+    if !tools::strace() {
         return;
     }
     let mut failed = 0;
@@ -224,7 +225,7 @@ fn a_first_start_that_fails_anywhere_is_begun_again() {
 
 #[test]
 fn a_later_start_that_fails_anywhere_loses_nothing() {
-    if !strace::is_there() {
+    if !tools::strace() {
         return;
     }
     let workplace = Workplace::new();
@@ -238,8 +239,36 @@ fn a_later_start_that_fails_anywhere_loses_nothing() {
 }
 
 #[test]
+fn an_end_that_is_still_on_its_way_to_the_disk_is_not_called_done() {
+    if !tools::strace() {
+        return;
+    }
+    let workplace = Workplace::new();
+    let server = workplace.serve();
+    let client = server.client();
+    client.register("alice", PASSWORD);
+    let (kept, _other) = (client.login("alice", PASSWORD), client.login("alice", PASSWORD));
+    let attached = Attached::to(server.pid(), "fdatasync:delay_enter=14000000");
+    let end_others =
+        || client.call(Method::DELETE, "/users/me/sessions").bearer(&kept.access).send();
+    let live = || {
+        let sessions = client.get("/users/me/sessions").bearer(&kept.access).send().expect(200);
+        sessions.as_array().unwrap().len()
+    };
+    std::thread::scope(|scope| {
+        let ending = scope.spawn(end_others);
+        while live() == 2 {}
+        assert_unavailable(&end_others());
+        assert_unavailable(&ending.join().unwrap());
+    });
+    drop(attached);
+    assert_eq!(end_others().status, 204);
+    server.stop();
+}
+
+#[test]
 fn while_a_sync_takes_long_reads_go_on_and_changes_are_given_up() {
-    if !strace::is_there() {
+    if !tools::strace() {
         return;
     }
     let workplace = Workplace::new();

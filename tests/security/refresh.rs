@@ -58,6 +58,18 @@ async fn a080_reuse_is_an_invalid_grant_at_the_token_endpoint_and_noted() {
 
 /// What an ending leaves behind may go, since nothing but its absence is asked for later.
 #[tokio::test]
+async fn rt_04_a_malformed_scope_hides_no_used_up_token() {
+    let server = TestServer::start().await;
+    let pair = server.user("alice").await;
+    let next = server.refresh(&pair.refresh).await.pair();
+    server.wait(GRACE + SECOND);
+    let form =
+        [("grant_type", "refresh_token"), ("refresh_token", &*pair.refresh), ("scope", "a  b")];
+    server.post("/token").form(&form).await.refused(400, "invalid_grant");
+    assert!(!server.accepts(&next.access).await);
+}
+
+#[tokio::test]
 async fn a135_what_was_ended_stays_dead_when_its_record_is_swept() {
     let server = TestServer::start().await;
     let (reused, ended) = (server.user("alice").await, server.login("alice").await);

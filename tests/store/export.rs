@@ -147,10 +147,10 @@ async fn change_something(
             let newest = store.posts(None, 1).await.unwrap().items;
             if let Some((post, _)) = newest.first() {
                 store
-                    .update_post(post.id, "new".to_owned(), "text".to_owned(), at(3))
+                    .update_post(post.id, None, "new".to_owned(), "text".to_owned(), at(3))
                     .await
                     .unwrap();
-                store.delete_post(post.id).await.unwrap();
+                store.delete_post(post.id, None).await.unwrap();
             }
         }
     }

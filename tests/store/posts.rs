@@ -51,7 +51,8 @@ pub async fn an_update_replaces_the_text(store: AnyStore) {
     let alice = make.stored_user(&store, "alice").await;
     let post = make.post(&alice, NOW);
     store.create_post(post.clone()).await.unwrap();
-    let updated = store.update_post(post.id, "new".to_owned(), "text".to_owned(), at(1)).await;
+    let updated =
+        store.update_post(post.id, None, "new".to_owned(), "text".to_owned(), at(1)).await;
     let expected =
         Post { title: "new".to_owned(), content: "text".to_owned(), updated_at: at(1), ..post };
     assert_eq!(updated, Ok(expected.clone()));
@@ -61,7 +62,7 @@ pub async fn an_update_replaces_the_text(store: AnyStore) {
 pub async fn an_update_of_no_post_is_refused(store: AnyStore) {
     let make = Make::new();
     let post = make.post(&make.user("nobody"), NOW);
-    let refused = store.update_post(post.id, "a".to_owned(), "b".to_owned(), NOW).await;
+    let refused = store.update_post(post.id, None, "a".to_owned(), "b".to_owned(), NOW).await;
     assert_eq!(refused, Err(StoreError::NotFound));
 }
 
@@ -70,9 +71,9 @@ pub async fn a_deleted_post_is_gone(store: AnyStore) {
     let alice = make.stored_user(&store, "alice").await;
     let post = make.post(&alice, NOW);
     store.create_post(post.clone()).await.unwrap();
-    assert_eq!(store.delete_post(post.id).await, Ok(true));
+    assert_eq!(store.delete_post(post.id, None).await, Ok(true));
     assert_eq!(store.post(post.id).await, Ok(None));
-    assert_eq!(store.delete_post(post.id).await, Ok(false));
+    assert_eq!(store.delete_post(post.id, None).await, Ok(false));
 }
 
 pub async fn posts_of_a_deleted_user_are_gone_at_once(store: AnyStore) {
@@ -86,7 +87,7 @@ pub async fn posts_of_a_deleted_user_are_gone_at_once(store: AnyStore) {
     store.delete_user(alice.id, Expect::default(), vec![]).await.unwrap();
     assert_eq!(store.post(gone.id).await, Ok(None));
     assert_eq!(store.posts(None, 1).await, Ok(Page { items: vec![(kept, bob)], next: None }));
-    assert_eq!(store.delete_post(gone.id).await, Ok(false));
-    let refused = store.update_post(gone.id, "a".to_owned(), "b".to_owned(), NOW).await;
+    assert_eq!(store.delete_post(gone.id, None).await, Ok(false));
+    let refused = store.update_post(gone.id, None, "a".to_owned(), "b".to_owned(), NOW).await;
     assert_eq!(refused, Err(StoreError::NotFound));
 }

@@ -75,7 +75,7 @@ async fn below_the_floor_nothing_grows_but_everything_can_end() {
     assert_eq!(store.create_user(make.user("bob"), None, vec![]).await, Err(StoreError::DiskFull));
     assert_eq!(store.open_session(make.open(&another, 9, NOW)).await, Err(StoreError::DiskFull));
     assert_eq!(store.create_post(make.post(&alice, NOW)).await, Err(StoreError::DiskFull));
-    let longer = store.update_post(post.id, String::new(), "x".repeat(3000), NOW).await;
+    let longer = store.update_post(post.id, None, String::new(), "x".repeat(3000), NOW).await;
     assert_eq!(longer, Err(StoreError::DiskFull));
 
     assert!(store.rotate(make.rotate(&session, NOW)).await.is_ok());

@@ -6,7 +6,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ::sled::Db;
 
@@ -46,21 +46,25 @@ impl<'a> Aside<'a> {
         prepare().map_err(|error| OpenError::io(&directory, error))?;
         let db = recover::start(settings, &directory, purpose)
             .map_err(|failure| failure.into_error(path))?;
-        let trees = Trees::open(&db).map_err(|error| OpenError::sled(path, error))?;
+        let trees = Trees::open(&db).map_err(|error| failed(&directory, error))?;
         Ok(Self { settings, manifest, trees, db })
     }
 
     /// Writes an entry as it is to stand; durable only once all is sealed.
     pub(super) fn write(&self, table: Table, (key, value): Entry) -> Result<(), OpenError> {
         let written = self.trees.of(table).insert(key, value);
-        written.map(drop).map_err(|error| OpenError::sled(&self.settings.path, error))
+        written.map(drop).map_err(|error| failed(&self.directory(), error))
     }
 
     /// How many entries a table holds. Reads all of them.
     pub(super) fn count(&self, table: Table) -> Result<u64, OpenError> {
         let count = |sum: u64, entry: ::sled::Result<_>| entry.map(|_| sum + 1);
         let counted = self.trees.of(table).iter().try_fold(0, count);
-        counted.map_err(|error| OpenError::sled(&self.settings.path, error))
+        counted.map_err(|error| failed(&self.directory(), error))
+    }
+
+    fn directory(&self) -> PathBuf {
+        self.manifest.directory.path(&self.settings.path)
     }
 
     /// Seals it, and makes it the current one.
@@ -93,11 +97,20 @@ impl<'a> Aside<'a> {
             tally.note()?;
             Ok(fs::metadata(manifest.directory.file(path))?.len())
         };
-        let length = settle().map_err(|error| OpenError::sled(path, error))?;
+        let length = settle().map_err(|error| failed(&directory, error))?;
         manifest.sealed = true;
         manifest.bytes_min = length.min(SEGMENT_BYTES);
         Ok((db, manifest))
     }
+}
+
+/// What sled says of a database in the making, which holds nothing yet that could be damaged.
+fn failed(directory: &Path, error: ::sled::Error) -> OpenError {
+    let source = match error {
+        ::sled::Error::Io(source) => source,
+        other => io::Error::other(other.to_string()),
+    };
+    OpenError::io(directory, source)
 }
 
 /// Syncs a directory with all that is in it.

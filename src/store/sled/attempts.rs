@@ -50,11 +50,16 @@ pub(super) fn unlock(staged: &mut Staged<'_>, user: UserId, audit: &[AuditEvent]
     if !staged.contains(Table::User, &user.to_bytes())? {
         return Err(StoreError::NotFound);
     }
+    lift(staged, user)?;
+    staged.audit(audit)
+}
+
+/// Lifts the lock of `user`, and every wait, in the step of whatever does so.
+pub(super) fn lift(staged: &mut Staged<'_>, user: UserId) -> Result<()> {
     let account = Account::User(user);
     let mut attempts = find(staged, account)?;
     attempts.unlock();
-    put(staged, account, &attempts)?;
-    staged.audit(audit)
+    put(staged, account, &attempts)
 }
 
 /// [`Store::throttle_key`](crate::store::Store::throttle_key).

@@ -95,7 +95,7 @@ impl SledStore {
     /// Opens the store, recovers it if it was not closed, and starts its writer. Blocks.
     ///
     /// # Errors
-    /// [`OpenError`]; what the database holds is left as it was.
+    /// [`OpenError`], which leaves what the database holds.
     pub fn open(settings: &SledSettings) -> std::result::Result<Self, OpenError> {
         let (database, is_first_start) = open::open(settings)?;
         Self::start(settings, database, is_first_start)
@@ -104,7 +104,7 @@ impl SledStore {
     /// Opens the store as [`SledStore::open`] does, but begins none where none was completed. Blocks.
     ///
     /// # Errors
-    /// [`OpenError`], [`OpenError::Empty`] among them; what the database holds is left as it was.
+    /// [`OpenError`], [`OpenError::Empty`] among them, which leave what the database holds.
     pub fn open_existing(settings: &SledSettings) -> std::result::Result<Self, OpenError> {
         Self::start(settings, open::open_existing(settings)?, false)
     }
@@ -118,12 +118,11 @@ impl SledStore {
         let (failed, failure) = (database.watch(), database.failure());
         let (queue, commands) = mpsc::channel(QUEUE_MAX);
         let room = Room::new(settings.path.clone(), settings.min_free_bytes);
-        let journals = Journals::default();
         let writer = Writer {
             database: Arc::clone(&database),
             queue: commands,
             room,
-            journals,
+            journals: Journals::default(),
             unsynced_bytes: 0,
         };
         let writer = std::thread::Builder::new()
@@ -301,15 +300,17 @@ impl Store for SledStore {
     async fn update_post(
         &self,
         id: PostId,
+        by: Option<Standing>,
         title: String,
         content: String,
         now: Timestamp,
     ) -> Result<Post> {
-        self.change(move |staged| posts::update(staged, id, title, content, now)).await
+        let text = (title, content);
+        self.change(move |staged| posts::update(staged, id, by.as_ref(), text, now)).await
     }
 
-    async fn delete_post(&self, id: PostId) -> Result<bool> {
-        self.change(move |staged| posts::delete(staged, id)).await
+    async fn delete_post(&self, id: PostId, by: Option<Standing>) -> Result<bool> {
+        self.change(move |staged| posts::delete(staged, id, by.as_ref())).await
     }
 
     async fn audit(&self, after: Option<EventId>, limit: usize) -> Result<Vec<AuditEvent>> {
@@ -387,8 +388,7 @@ impl Store for SledStore {
     }
 
     async fn failed(&self) {
-        let has_failed = self.failed.clone().wait_for(|failed| *failed).await.is_ok();
-        if !has_failed {
+        if self.failed.clone().wait_for(|failed| *failed).await.is_err() {
             // Closed in good order: it cannot fail any more.
             std::future::pending::<()>().await;
         }

@@ -30,8 +30,8 @@ pub struct SledSettings {
     pub min_free_bytes: u64,
 }
 
-/// Why the store cannot be opened. What the database holds is left as it was; a migration may have left the
-/// dump that precedes it.
+/// Why the store cannot be opened. What the database holds is left as it was, but for a log that is cut off
+/// after a kill, which sled may shorten before that shows; a migration may have left the dump that precedes it.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another process serves from this directory.

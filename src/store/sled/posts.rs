@@ -2,8 +2,10 @@
 
 use super::keys::{self, Table};
 use super::staged::Staged;
+use super::users;
 use crate::auth::model::id::PostId;
 use crate::auth::model::post::Post;
+use crate::auth::model::user::Standing;
 use crate::clock::Timestamp;
 use crate::store::{Result, StoreError};
 
@@ -25,25 +27,35 @@ pub(super) fn create(staged: &mut Staged<'_>, post: &Post) -> Result<()> {
 pub(super) fn update(
     staged: &mut Staged<'_>,
     id: PostId,
-    title: String,
-    content: String,
+    actor: Option<&Standing>,
+    (title, content): (String, String),
     now: Timestamp,
 ) -> Result<Post> {
     staged.require_room()?;
     let post = find(staged, id)?.ok_or(StoreError::NotFound)?;
+    require_standing(staged, actor)?;
     let post = Post { title, content, updated_at: now, ..post };
     staged.put(Table::Post, id.to_bytes().to_vec(), &post)?;
     Ok(post)
 }
 
 /// [`Store::delete_post`](crate::store::Store::delete_post).
-pub(super) fn delete(staged: &mut Staged<'_>, id: PostId) -> Result<bool> {
+pub(super) fn delete(
+    staged: &mut Staged<'_>,
+    id: PostId,
+    actor: Option<&Standing>,
+) -> Result<bool> {
     let Some(post) = find(staged, id)? else {
         return Ok(false);
     };
+    require_standing(staged, actor)?;
     staged.remove(Table::Post, id.to_bytes().to_vec());
     staged.remove(Table::Author, keys::author(post.author, id));
     Ok(true)
+}
+
+fn require_standing(staged: &Staged<'_>, actor: Option<&Standing>) -> Result<()> {
+    if users::still_stands(staged, actor)? { Ok(()) } else { Err(StoreError::Conflict) }
 }
 
 /// The post, unless it or its author is gone.

@@ -64,7 +64,7 @@ impl Purpose {
 }
 
 /// Opens the database that `manifest` tells of; that, as it has to stand while the database is open, comes
-/// with it. Nothing is changed if it is refused.
+/// with it. If it is refused, what it holds is left as [`OpenError`] says.
 pub(super) fn recover(
     settings: &SledSettings,
     manifest: &Manifest,

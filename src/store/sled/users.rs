@@ -1,5 +1,6 @@
 //! Steps on users. Each keeps `user`, `name` and `admin` in agreement.
 
+use super::attempts;
 use super::filed::Filed;
 use super::keys::{Range, Table};
 use super::sessions;
@@ -54,7 +55,9 @@ pub(super) fn update(
         SessionsAfter::Keep | SessionsAfter::EndAll => None,
         SessionsAfter::EndAllBut(session) => Some(living(staged, &user, session)?),
     };
-    let was_admin = user.is_active_admin();
+    let (before, was_admin) = (user.clone(), user.is_active_admin());
+    let is_rebound =
+        update.change.password_hash.is_some() && update.sessions == SessionsAfter::EndAll;
     update.change.apply(&mut user);
     if update.sessions != SessionsAfter::Keep {
         user.epoch = user.epoch.saturating_add(1);
@@ -68,7 +71,12 @@ pub(super) fn update(
         (false, true) => staged.mark(Table::Admin, key.clone()),
         _ => {}
     }
-    staged.put(Table::User, key, &user)?;
+    if user != before {
+        staged.put(Table::User, key, &user)?;
+    }
+    if is_rebound {
+        attempts::lift(staged, id)?;
+    }
     staged.audit(audit)?;
     Ok(user)
 }
@@ -102,7 +110,7 @@ fn check(staged: &Staged<'_>, user: &User, expect: &Expect) -> Result<()> {
 }
 
 /// Whether the one who asks still has the authority that the change was allowed by.
-fn still_stands(staged: &Staged<'_>, actor: Option<&Standing>) -> Result<bool> {
+pub(super) fn still_stands(staged: &Staged<'_>, actor: Option<&Standing>) -> Result<bool> {
     let Some(actor) = actor else { return Ok(true) };
     let stored: Option<User> = staged.record(Table::User, &actor.id.to_bytes())?;
     Ok(stored.is_some_and(|stored| stored.standing() == *actor))

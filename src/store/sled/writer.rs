@@ -97,7 +97,7 @@ impl Writer {
     fn work(&mut self) {
         let mut before = 0;
         while let Some(command) = self.queue.blocking_recv() {
-            if awaits_company(before, 1 + self.queue.len()) {
+            if awaits_company(before, self.queue.len()) {
                 std::thread::sleep(COMPANY_WAIT);
             }
             before = self.batch(command);
@@ -153,10 +153,10 @@ impl Writer {
     }
 }
 
-/// Whether a batch should wait: those whom the batch before has just answered are about to come again, and
-/// each that shares a sync saves one.
-const fn awaits_company(before: usize, back: usize) -> bool {
-    before >= COMPANY_MIN && back < before
+/// Whether a batch of one step, with so many `queued` behind it, should wait: those whom the batch `before` has
+/// just answered are about to come again, and each that shares a sync saves one.
+const fn awaits_company(before: usize, queued: usize) -> bool {
+    before >= COMPANY_MIN && 1 + queued < before
 }
 
 #[cfg(test)]
@@ -249,13 +249,13 @@ mod tests {
 
     #[test]
     fn a_lone_client_never_waits_for_company() {
-        assert!((0..COMPANY_MIN).all(|before| !awaits_company(before, 1)));
+        assert!((0..COMPANY_MIN).all(|before| !awaits_company(before, 0)));
     }
 
     #[test]
     fn one_of_many_waits_until_as_many_are_back() {
-        assert!(awaits_company(COMPANY_MIN, 1));
-        assert!(awaits_company(64, 63));
-        assert!(!awaits_company(64, 64));
+        assert!(awaits_company(COMPANY_MIN, 0));
+        assert!(awaits_company(64, 62));
+        assert!(!awaits_company(64, 63));
     }
 }

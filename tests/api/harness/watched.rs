@@ -146,8 +146,10 @@ watched! {
     fn create_post(post: Post) -> ();
     fn post(id: PostId) -> Option<(Post, User)>;
     fn posts(after: Option<PostId>, limit: usize) -> Page<(Post, User), PostId>;
-    fn update_post(id: PostId, title: String, content: String, now: Timestamp) -> Post;
-    fn delete_post(id: PostId) -> bool;
+    fn update_post(
+        id: PostId, actor: Option<Standing>, title: String, content: String, now: Timestamp
+    ) -> Post;
+    fn delete_post(id: PostId, actor: Option<Standing>) -> bool;
     fn audit(after: Option<EventId>, limit: usize) -> Vec<AuditEvent>;
     fn attempts(account: Account) -> Attempts;
     fn throttle_reserve(attempt: Attempt, now: Timestamp) -> Permit;
