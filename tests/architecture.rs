@@ -41,7 +41,7 @@ const ROOMS: [(&str, &[&str]); 17] = [
 const MODEL: &str = "auth::model";
 
 /// The crates that are named under one path only.
-const OWNERS: [(&str, &str); 13] = [
+const OWNERS: [(&str, &str); 14] = [
     ("poem::", "src/http/"),
     ("poem_openapi::", "src/http/"),
     ("sled::", "src/store/sled/"),
@@ -54,6 +54,7 @@ const OWNERS: [(&str, &str); 13] = [
     ("figment::", "src/config/"),
     ("clap::", "src/cli/"),
     ("tracing_subscriber::", "src/telemetry"),
+    ("::log::", "src/telemetry"),
     ("getrandom::", "src/random.rs"),
 ];
 
@@ -158,6 +159,10 @@ impl Source {
                     breaches.push(format!("{} derives == for {name}", self.path));
                 }
             }
+            let compares = code.split_once(&format!("impl PartialEq for {name} {{"));
+            if compares.is_some_and(|(_, body)| !up_to_its_end(body).contains(".ct_eq(")) {
+                breaches.push(format!("{} compares {name} in a time that tells", self.path));
+            }
         }
         let compared =
             |line: &&str| line.contains("expose()") && (line.contains("==") || line.contains("!="));
@@ -166,6 +171,11 @@ impl Source {
         }
         breaches
     }
+}
+
+/// What of `code` is before the line that closes its first item.
+fn up_to_its_end(code: &str) -> &str {
+    code.split_once("\n}").map_or(code, |(body, _)| body)
 }
 
 /// Where `name` starts a path.

@@ -53,7 +53,7 @@ pub enum NotAPassword {
     TooLong,
     /// Empty, or with a character that is a control, unassigned, or out of place (RFC 8265 §4.2).
     #[error(
-        "a password is not empty and has no control character, nor another that RFC 8265 keeps out"
+        "a password is not empty and has no control characters, nor others that RFC 8265 keeps out"
     )]
     Characters,
 }

@@ -1,7 +1,7 @@
 //! What the embedded engine says: sled hands its troubles to the `log` crate, and from here they go the way of all
 //! lines. Of anything below a warning nothing is taken: it may quote keys and values.
 
-use log::{Level, LevelFilter, Log, Metadata, Record};
+use ::log::{Level, LevelFilter, Log, Metadata, Record};
 
 /// The engine's name, which is the first part of each of its targets.
 const ENGINE: &str = "sled";
@@ -10,11 +10,12 @@ const ENGINE: &str = "sled";
 ///
 /// While a store is opened nobody has to: what is wrong with it then is the error of opening it, one line.
 pub fn follow() {
-    if log::set_logger(&Engine).is_ok() {
-        log::set_max_level(LevelFilter::Warn);
+    if ::log::set_logger(&Engine).is_ok() {
+        ::log::set_max_level(LevelFilter::Warn);
     }
 }
 
+/// Takes what comes from the engine, and nothing else that uses `log`.
 struct Engine;
 
 impl Log for Engine {

@@ -23,9 +23,10 @@ use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::ledger::deed::Deed;
 use crate::ledger::{Ledger, indexes_agree, number_from, strace};
 use crate::support::dice::Dice;
-use crate::support::{Server, Workplace, run};
+use crate::support::{Server, Workplace, run, tools};
 
 /// How many clients there are.
 const CLIENTS: u64 = 4;
@@ -77,7 +78,7 @@ const MOMENTS: [Moment; 10] = [
 fn whatever_was_answered_survives_a_kill_at_any_moment() {
     let rounds = number_from("KEYSTILE_CRASH_ROUNDS", 50);
     let mut dice = Dice::from_environment();
-    let moments = if strace::is_here() { &MOMENTS[..] } else { &MOMENTS[..MOMENTS_WITHOUT_STRACE] };
+    let moments = if tools::strace() { &MOMENTS[..] } else { &MOMENTS[..MOMENTS_WITHOUT_STRACE] };
     let (began, mut done) = (Instant::now(), 0);
     while done < rounds {
         let count = ROUNDS_PER_DATABASE.min(rounds - done);
@@ -87,25 +88,49 @@ fn whatever_was_answered_survives_a_kill_at_any_moment() {
     }
 }
 
+/// What is lost is as if it had not been done: the data directory is one from before it.
 #[test]
 fn what_was_answered_and_is_gone_is_found_out() {
-    let (workplace, mut ledger) = (Ledger::workplace(), Ledger::new(1));
-    let mut dice = Dice::from_environment();
-    ledger.found(&workplace);
-    let kept = workplace.path("kept");
+    /// Made of the administrator's name and sessions.
+    type Lost = fn(String, &[String]) -> Deed;
+    let losses: [(Lost, &str); 3] = [
+        (|_, _| Deed::Register { name: "c0-lost".to_owned() }, "the users are"),
+        (
+            |name, sessions| Deed::Publish { name, session: sessions[0].clone(), bytes: 10 },
+            "its posts are",
+        ),
+        (|name, sessions| Deed::Logout { name, session: sessions[1].clone() }, "its sessions are"),
+    ];
     let copy = |from: &Path, to: &Path| {
         let done = Command::new("cp").arg("-r").args([from, to]).status().unwrap();
         assert!(done.success());
     };
-    copy(&workplace.data(), &kept);
-    let server = workplace.serve();
-    ledger.work(server.client(), &mut dice, DEEDS_MAX, || ());
-    server.kill();
-    std::fs::remove_dir_all(workplace.data()).unwrap();
-    copy(&kept, &workplace.data());
-    let server = workplace.serve();
-    assert!(ledger.settle(&workplace, &server, &mut dice).is_err(), "nobody misses anything");
-    server.kill();
+    for (lost, complaint) in losses {
+        let (workplace, mut ledger) = (Ledger::workplace(), Ledger::new(1));
+        ledger.found(&workplace);
+        let (name, kept) = (ledger.chapters[0].root(), workplace.path("kept"));
+        let server = workplace.serve();
+        for _ in 0..2 {
+            let login = Deed::Login { name: name.clone() };
+            ledger.chapters[0].perform(server.client(), login).unwrap();
+        }
+        server.stop();
+        copy(&workplace.data(), &kept);
+
+        let server = workplace.serve();
+        let sessions = &ledger.chapters[0].state.accounts[&name].sessions;
+        let sessions: Vec<_> = sessions.keys().cloned().collect();
+        ledger.chapters[0].perform(server.client(), lost(name, &sessions)).unwrap();
+        server.kill();
+        std::fs::remove_dir_all(workplace.data()).unwrap();
+        copy(&kept, &workplace.data());
+
+        let server = workplace.serve();
+        let problem = ledger.settle(&workplace, &server, &mut Dice::from_environment());
+        let problem = problem.expect_err("nobody misses anything");
+        assert!(problem.contains(complaint), "{problem}");
+        server.kill();
+    }
 }
 
 /// Kills the servers of one database so many times, from its first start on; what the clients did.

@@ -2,37 +2,12 @@
 
 use std::fs;
 use std::os::unix::fs::{chown, symlink};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
 
 use crate::PASSWORD;
 use crate::support::Workplace;
+use crate::support::disk::Disk;
 use crate::support::tools::require;
-
-/// A small file system of its own; unmounted when dropped.
-struct Mount(PathBuf);
-
-impl Mount {
-    fn new(path: PathBuf) -> Option<Self> {
-        fs::create_dir(&path).unwrap();
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=16m,mode=0700", "keystile-test"]).arg(&path);
-        let done = mount.stderr(Stdio::null()).status().is_ok_and(|status| status.success());
-        require("mounting a small file system", done).then_some(Self(path))
-    }
-
-    fn remount(&self, how: &str) {
-        let mut mount = Command::new("mount");
-        mount.args(["-o", &format!("remount,{how}")]).arg(&self.0);
-        assert!(mount.status().unwrap().success());
-    }
-}
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        drop(Command::new("umount").arg("--lazy").arg(&self.0).status());
-    }
-}
 
 /// The one line of a start that is refused.
 fn refusal(workplace: &Workplace) -> String {
@@ -47,8 +22,8 @@ fn store_in(workplace: &Workplace, path: &Path) {
 #[test]
 fn a_read_only_file_system_is_refused_and_serves_again_once_it_is_writable() {
     let workplace = Workplace::new();
-    let Some(disk) = Mount::new(workplace.path("disk")) else { return };
-    store_in(&workplace, &disk.0.join("data"));
+    let Some(disk) = Disk::new(workplace.path("disk"), 16) else { return };
+    store_in(&workplace, &disk.path("data"));
     workplace.add_user("alice", PASSWORD, "user");
     disk.remount("ro");
     let line = refusal(&workplace);
@@ -62,8 +37,8 @@ fn a_read_only_file_system_is_refused_and_serves_again_once_it_is_writable() {
 #[test]
 fn a_first_start_on_a_read_only_file_system_is_refused() {
     let workplace = Workplace::new();
-    let Some(disk) = Mount::new(workplace.path("disk")) else { return };
-    store_in(&workplace, &disk.0.join("data"));
+    let Some(disk) = Disk::new(workplace.path("disk"), 16) else { return };
+    store_in(&workplace, &disk.path("data"));
     disk.remount("ro");
     let line = refusal(&workplace);
     assert!(line.to_lowercase().contains("read-only file system"), "{line}");

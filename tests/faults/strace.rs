@@ -5,14 +5,6 @@ use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::tools::require;
-
-/// Whether it can be used here; says so if not.
-pub fn is_there() -> bool {
-    let tried = Command::new("strace").args(["-qq", "-o", "/dev/null", "true"]).output();
-    require("strace", tried.is_ok_and(|tried| tried.status.success()))
-}
-
 /// Runs `command` under it, with one rule of `--inject`.
 pub fn wrap(command: &Command, rule: &str) -> Command {
     let call = rule.split(':').next().unwrap_or_default();

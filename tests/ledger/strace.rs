@@ -1,17 +1,9 @@
 //! `strace` around the real binary: to write down what it asks of the system, and to kill it when it asks.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use crate::support::tools::require;
 use crate::support::{Workplace, clean};
-
-/// Whether `strace` is here and may trace. Without it, says that what needs it is skipped.
-pub fn is_here() -> bool {
-    let mut command = Command::new("strace");
-    command.args(["-o", "/dev/null", "true"]).stdout(Stdio::null()).stderr(Stdio::null());
-    require("strace", command.status().is_ok_and(|status| status.success()))
-}
 
 /// The arguments that have the binary serve.
 pub const SERVE: &[&str] = &["serve", "--listen", "127.0.0.1:0"];

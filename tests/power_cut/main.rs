@@ -28,10 +28,10 @@ use std::time::Instant;
 
 use crate::disk::failure::{Fate, Image};
 use crate::ledger::deed::password;
-use crate::ledger::{Ledger, indexes_agree, number_from, strace};
+use crate::ledger::{Ledger, indexes_agree, number_from};
 use crate::record::{Record, Replay};
-use crate::support::Server;
 use crate::support::dice::Dice;
+use crate::support::{Server, tools};
 
 /// How many cuts are made of one record.
 const CUTS_PER_RECORD: usize = 50;
@@ -58,7 +58,7 @@ struct Loss {
 
 #[test]
 fn whatever_was_answered_survives_a_power_cut() {
-    if !strace::is_here() {
+    if !tools::strace() {
         return;
     }
     let cuts = number_from("KEYSTILE_POWER_CUTS", 200);
@@ -90,7 +90,7 @@ fn cut(record: &Record, count: usize, dice: &mut Dice) -> usize {
 
 #[test]
 fn without_a_sync_the_same_cuts_lose_what_was_answered() {
-    if !strace::is_here() {
+    if !tools::strace() {
         return;
     }
     let mut dice = Dice::from_environment();
@@ -100,7 +100,7 @@ fn without_a_sync_the_same_cuts_lose_what_was_answered() {
 
 #[test]
 fn with_a_sync_that_does_nothing_the_same_cuts_lose_what_was_answered() {
-    if !strace::is_here() {
+    if !tools::strace() {
         return;
     }
     let mut dice = Dice::from_environment();

@@ -9,8 +9,7 @@ use serde_json::Value;
 use ureq::http::Method;
 
 use crate::PASSWORD;
-use crate::support::tools::require;
-use crate::support::{Workplace, run};
+use crate::support::{Workplace, run, tools};
 
 /// The system calls that change what stands in the data directory, or wait for it to be on the disk.
 const CALLS: [&str; 6] = [
@@ -166,8 +165,7 @@ fn killed_at_each_call(
     prepare: impl Fn(),
     look: impl Fn(&str),
 ) {
-    let has_strace = Command::new("strace").arg("-V").output().is_ok();
-    if !require("strace", has_strace) {
+    if !tools::strace() {
         return;
     }
     for calls in CALLS {

@@ -2,12 +2,11 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
 
 use crate::PASSWORD;
 use crate::support::client::Answer;
-use crate::support::tools::require;
+use crate::support::disk::Disk;
 use crate::support::{Server, Workplace};
 
 #[track_caller]
@@ -47,32 +46,12 @@ fn below_the_floor_nothing_grows_and_sessions_still_end() {
     server.client().register("bob", PASSWORD);
 }
 
-/// A small file system of its own; unmounted when dropped.
-struct Mount(PathBuf);
-
-impl Mount {
-    /// Nothing where that is not allowed; says so.
-    fn new(path: PathBuf) -> Option<Self> {
-        fs::create_dir(&path).unwrap();
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=4m,mode=0700", "keystile-test"]).arg(&path);
-        let done = mount.stderr(Stdio::null()).status().is_ok_and(|status| status.success());
-        require("mounting a small file system", done).then_some(Self(path))
-    }
-
-    /// Takes all that is left.
-    fn fill(&self) -> PathBuf {
-        let path = self.0.join("filler");
-        let mut file = fs::File::create(&path).unwrap();
-        while file.write_all(&[1; 512]).is_ok() {}
-        path
-    }
-}
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        drop(Command::new("umount").arg("--lazy").arg(&self.0).status());
-    }
+/// Takes all that is left.
+fn fill(disk: &Disk) -> PathBuf {
+    let path = disk.path("filler");
+    let mut file = fs::File::create(&path).unwrap();
+    while file.write_all(&[1; 512]).is_ok() {}
+    path
 }
 
 /// Registers users until one is refused; those that were accepted, and the refusal.
@@ -89,8 +68,8 @@ fn register_until_refused(server: &Server) -> (Vec<String>, Answer) {
     }
 }
 
-fn write_config(workplace: &Workplace, disk: &Path) {
-    let path = disk.join("data");
+fn write_config(workplace: &Workplace, disk: &Disk) {
+    let path = disk.path("data");
     let path = path.display();
     let storage = format!("[storage]\npath = '{path}'\nmin_free_mib = 0\n");
     workplace.write("config.toml", &(storage + "[throttle]\nenabled = false\n"));
@@ -99,12 +78,12 @@ fn write_config(workplace: &Workplace, disk: &Path) {
 #[test]
 fn a_full_disk_ends_the_server_and_loses_nothing_that_was_acknowledged() {
     let workplace = Workplace::new();
-    let Some(disk) = Mount::new(workplace.path("disk")) else { return };
-    write_config(&workplace, &disk.0);
+    let Some(disk) = Disk::new(workplace.path("disk"), 4) else { return };
+    write_config(&workplace, &disk);
     let server = workplace.serve();
     server.client().register("alice", PASSWORD);
     let pair = server.client().login("alice", PASSWORD);
-    let filler = disk.fill();
+    let filler = fill(&disk);
 
     let (accepted, refusal) = register_until_refused(&server);
     assert_unavailable(&refusal);
@@ -130,14 +109,14 @@ fn a_full_disk_ends_the_server_and_loses_nothing_that_was_acknowledged() {
 #[test]
 fn compacting_needs_room_for_both_and_leaves_the_disk_as_it_was_without() {
     let workplace = Workplace::new();
-    let Some(disk) = Mount::new(workplace.path("disk")) else { return };
-    write_config(&workplace, &disk.0);
+    let Some(disk) = Disk::new(workplace.path("disk"), 4) else { return };
+    write_config(&workplace, &disk);
     workplace.add_user("alice", PASSWORD, "admin");
-    let filler = disk.fill();
+    let filler = fill(&disk);
     let bytes = fs::metadata(&filler).unwrap().len();
     let filler = fs::File::options().write(true).open(&filler).unwrap();
     let databases = || {
-        let names = fs::read_dir(disk.0.join("data")).unwrap().map(|entry| entry.unwrap());
+        let names = fs::read_dir(disk.path("data")).unwrap().map(|entry| entry.unwrap());
         names.filter(|name| name.file_name().as_encoded_bytes().starts_with(b"db")).count()
     };
     for free_kib in [64, 512] {
@@ -154,16 +133,16 @@ fn compacting_needs_room_for_both_and_leaves_the_disk_as_it_was_without() {
 #[test]
 fn an_upgrade_needs_room_for_its_dump_too_and_leaves_the_disk_as_it_was_without() {
     let workplace = Workplace::new();
-    let Some(disk) = Mount::new(workplace.path("disk")) else { return };
-    write_config(&workplace, &disk.0);
-    let data = disk.0.join("data");
+    let Some(disk) = Disk::new(workplace.path("disk"), 4) else { return };
+    write_config(&workplace, &disk);
+    let data = disk.path("data");
     crate::compact::copy(&crate::compact::older(), &data);
     let names = || {
         let names = fs::read_dir(&data).unwrap().map(|entry| entry.unwrap().file_name());
         names.filter(|name| name != "keystile.lock").collect::<std::collections::BTreeSet<_>>()
     };
     let before = names();
-    let filler = disk.fill();
+    let filler = fill(&disk);
     let bytes = fs::metadata(&filler).unwrap().len();
     fs::File::options().write(true).open(&filler).unwrap().set_len(bytes - 64 * 1024).unwrap();
     let refused = workplace.run(&["users", "list"]);

@@ -15,7 +15,7 @@ const PASSWORD: &str = "correct horse battery";
 const NEW_PASSWORD: &str = "another horse battery";
 const WRONG: &str = "wrong horse battery";
 /// What somebody may type for a name.
-const UNKNOWN: &str = "my-secret-for-a-name";
+pub const UNKNOWN: &str = "my-secret-for-a-name";
 
 const CONFIG: &str = "[throttle]\nfree_failures = 6\nlock_after = 6\n[sessions]\nmax_per_user = 4\n\
                       [passwords]\nmemory_kib = 12288\niterations = 3\n";

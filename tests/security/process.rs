@@ -1,5 +1,6 @@
 //! The real binary from outside: what another user sees of it, and what nobody becomes on a fresh one.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
@@ -69,14 +70,25 @@ fn a142_another_process_of_the_same_user_reads_nothing_of_it() {
 #[test]
 fn ky_04_no_argument_takes_a_secret() {
     let workplace = Workplace::new();
-    for command in [&["--help"][..], &["serve", "--help"], &["users", "add", "--help"]] {
-        let help = workplace.run(command);
-        let flags = help.output().split_whitespace().filter(|word| word.starts_with("--"));
-        for flag in flags {
-            let flag = flag.trim_end_matches([',', '.', ')']);
-            assert!(!flag.contains("secret") && !flag.contains("key"), "{flag}");
-            assert!(!flag.contains("password") || flag == "--password-stdin", "{flag}");
+    let (mut commands, mut flags) = (vec![Vec::<String>::new()], BTreeSet::new());
+    while let Some(command) = commands.pop() {
+        let arguments: Vec<&str> = command.iter().map(String::as_str).chain(["--help"]).collect();
+        let help = workplace.run(&arguments);
+        let help = help.output();
+        let words = help.split_whitespace().filter(|word| word.starts_with("--"));
+        flags.extend(words.map(|flag| flag.trim_end_matches([',', '.', ')']).to_owned()));
+        let below = help.split_once("\nCommands:\n").map_or("", |(_, below)| below);
+        let below = below.lines().take_while(|line| !line.is_empty());
+        let below = below.filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next());
+        for name in below.filter(|name| *name != "help") {
+            commands.push([&command[..], &[name.to_owned()]].concat());
         }
+    }
+    // Of the deepest of them, too.
+    assert!(flags.contains("--drop-old"), "{flags:?}");
+    for flag in flags {
+        assert!(!flag.contains("secret") && !flag.contains("key"), "{flag}");
+        assert!(!flag.contains("password") || flag == "--password-stdin", "{flag}");
     }
 }
 

@@ -4,10 +4,8 @@ use keystile::config::log::LogFormat;
 use keystile::telemetry::Captured;
 use serde_json::{Value, json};
 
+use crate::audit::UNKNOWN;
 use crate::harness::{ACCESS_TTL, CANARY, GRACE, SECOND, TestServer};
-
-/// What somebody may type for a name.
-const UNKNOWN: &str = "my-secret-for-a-name";
 
 /// The lines of the log of this thread while `work` is done.
 async fn logged<T>(work: impl Future<Output = T>) -> (T, Vec<Value>) {

@@ -48,7 +48,7 @@ pub async fn of_1000_rotations_of_one_token_one_rotates(store: AnyStore) {
     assert_eq!(store.sessions_of(alice.id, NOW).await, Ok(rotated));
 }
 
-/// Both at once, in every other round the second first: steps are taken in the order in which they are asked for.
+/// Both at once, in every other round the second is asked for first.
 async fn both<A, B>(
     round: usize,
     one: impl Future<Output = A>,
@@ -70,8 +70,7 @@ pub async fn a_login_racing_a_disabling_never_lives_on(store: AnyStore) {
         let login = store.open_session(make.open(&session, 9, NOW));
         let (opened, disabled) =
             both(round, login, store.update_user(user.id, disable(), vec![])).await;
-        let first = if round.is_multiple_of(2) { Ok(false) } else { Err(StoreError::Conflict) };
-        assert_eq!(opened, first);
+        assert!([Ok(false), Err(StoreError::Conflict)].contains(&opened), "{opened:?}");
         assert!(disabled.is_ok());
         assert!(!lives(&store, &session, NOW).await);
     }
@@ -85,10 +84,8 @@ pub async fn a_rotation_racing_an_end_of_all_sessions_never_lives_on(store: AnyS
         let rotation = store.rotate(make.rotate(&session, NOW));
         let end = store.update_user(alice.id, only(SessionsAfter::EndAll), vec![]);
         let (rotated, ended) = both(round, rotation, end).await;
-        match rotated {
-            Ok(Rotation::Rotated(_)) => assert_eq!(round % 2, 0),
-            refused => assert_eq!((refused, round % 2), (Err(StoreError::NotFound), 1)),
-        }
+        let is_sound = matches!(rotated, Ok(Rotation::Rotated(_)) | Err(StoreError::NotFound));
+        assert!(is_sound, "{rotated:?}");
         assert!(!lives(&store, &session, NOW).await);
         alice = ended.unwrap();
     }

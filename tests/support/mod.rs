@@ -5,6 +5,7 @@
 
 pub mod client;
 pub mod dice;
+pub mod disk;
 pub mod token;
 pub mod tools;
 

@@ -1,5 +1,7 @@
 //! What of the system some tests need: without it they say that they are skipped, unless they must not be.
 
+use std::process::{Command, Stdio};
+
 /// Set to 1, whatever is missing is a failure.
 const REQUIRED: &str = "KEYSTILE_TEST_REQUIRE_TOOLS";
 
@@ -12,4 +14,12 @@ pub fn require(tool: &str, is_there: bool) -> bool {
         println!("skipped: {tool} is missing or not allowed here");
     }
     is_there
+}
+
+/// Whether `strace` is here and may trace; says so if not.
+#[track_caller]
+pub fn strace() -> bool {
+    let mut command = Command::new("strace");
+    command.args(["-o", "/dev/null", "true"]).stdout(Stdio::null()).stderr(Stdio::null());
+    require("strace", command.status().is_ok_and(|status| status.success()))
 }
