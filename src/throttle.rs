@@ -83,9 +83,17 @@ impl Throttle {
         Account::Stranger(number % STRANGERS)
     }
 
-    /// Whether one more password of `source` may be looked at. It counts from now on, so that many at once are
-    /// no more than many in a row, and is given back unless it fails: a right one never counts (LT-05). A source
-    /// that the account knows is not kept out by what others do.
+    /// Whether one more password of `source` might be looked at now: [`Throttle::admit`], for the cheap refusal.
+    ///
+    /// # Errors
+    /// [`Later`].
+    pub fn may_admit(self: &Arc<Self>, source: Source, is_known: bool) -> Result<(), Later> {
+        self.admit(source, is_known).map(drop)
+    }
+
+    /// Lets one more password of `source` be looked at. It counts from now on, so that many at once are no more
+    /// than many in a row, and is given back unless it fails: a right one never counts (LT-05). A source that the
+    /// account knows is not kept out by what others do.
     ///
     /// # Errors
     /// [`Later`].

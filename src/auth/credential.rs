@@ -110,7 +110,8 @@ impl Auth {
         if let Some(until) = attempts.blocked_until(source, now) {
             return Err(later(until, now).into());
         }
-        let admission = throttle.admit(source, attempts.knows(source, &limits, now))?;
+        let is_known = attempts.knows(source, &limits, now);
+        throttle.may_admit(source, is_known)?;
         let attempt = Attempt { account, source, limits };
         let reserved = match self.reserve(throttle, attempt).await? {
             Reserved::Turn => self.wait_for_turn(throttle, attempt).await?,
@@ -118,7 +119,8 @@ impl Auth {
         };
         match reserved {
             Reserved::Place(mut place) => {
-                place.admission = Some(admission);
+                // Counted once it is its turn: those who wait for others hold nobody back.
+                place.admission = Some(throttle.admit(source, is_known)?);
                 Ok(place)
             }
             Reserved::Turn => Err(Later(TURN_WAIT).into()),

@@ -8,6 +8,7 @@
 mod harness;
 
 mod account;
+mod audit;
 mod authority;
 mod bearer;
 mod discovery;
