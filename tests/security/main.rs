@@ -38,6 +38,7 @@ mod refresh;
 mod secrets;
 mod sessions;
 mod slow;
+mod sources;
 mod throttle;
 mod told;
 mod vectors;
