@@ -1,8 +1,11 @@
 //! What is signed, what others can read of it, and what is remembered.
 
+use std::collections::BTreeSet;
+
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{DecodingKey, Validation};
 
+use super::claims::{Grant, Wire};
 use super::testing::{NOW, access_claims, part, refresh_claims, tokens};
 use super::*;
 
@@ -126,4 +129,13 @@ fn the_cache_remembers_good_tokens_only() {
     let second = tokens.verify_access(&token, NOW).unwrap();
     assert!(Arc::ptr_eq(&first, &second));
     assert_eq!(tokens.seen.len(), 1);
+}
+
+#[test]
+fn a_refresh_token_has_neither_scope_nor_roles() {
+    let wire = || Wire::of_refresh(&refresh_claims(), "https://id.example");
+    assert!(wire().into_refresh().is_some());
+    assert!(Wire { scope: Some("me".to_owned()), ..wire() }.into_refresh().is_none());
+    assert!(Wire { roles: Some(BTreeSet::new()), ..wire() }.into_refresh().is_none());
+    assert!(Wire { grant: Grant::Access, ..wire() }.into_refresh().is_none());
 }

@@ -21,7 +21,11 @@ async fn a_profile_member_is_set_left_or_removed() {
     assert_eq!((&user["email"], &user["full_name"]), (&json!("b@example.com"), &json!("Alice")));
     let user = change(json!({ "email": null })).await.ok(200);
     assert_eq!((&user["email"], &user["full_name"]), (&Value::Null, &json!("Alice")));
+    // What changes nothing is no event.
+    let events = server.store.audit(None, usize::MAX).await.unwrap();
     assert_eq!(change(json!({})).await.ok(200), user);
+    assert_eq!(change(json!({ "full_name": "Alice" })).await.ok(200), user);
+    assert_eq!(server.store.audit(None, usize::MAX).await, Ok(events));
     assert_eq!(server.get("/users/me").bearer(&pair.access).await.ok(200), user);
 }
 

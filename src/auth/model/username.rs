@@ -181,6 +181,13 @@ mod tests {
     }
 
     #[test]
+    fn the_length_is_counted_in_characters_whatever_bytes_they_take() {
+        let widest = |count| Username::parse(&"\u{10428}".repeat(count), NamePolicy::Unicode);
+        assert!(widest(64).is_ok());
+        assert_eq!(widest(65), Err(UsernameError::Length));
+    }
+
+    #[test]
     fn unicode_names_are_case_mapped_when_the_policy_says_so() {
         let name = |text| Username::parse(text, NamePolicy::Unicode);
         assert_eq!(name("MÜLLER").unwrap().as_str(), "müller");

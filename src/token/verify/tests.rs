@@ -154,7 +154,8 @@ fn typ_is_that_of_an_access_token_in_any_case_and_with_its_prefix() {
     for good in ["at+jwt", "AT+JWT", "application/at+jwt", "Application/AT+JWT"] {
         assert!(with_header(|header| header["typ"] = json!(good)).is_ok(), "{good}");
     }
-    for bad in ["JWT", "rt+jwt", "id_token", "", "application/", "text/at+jwt", "at+jwt "] {
+    let foreign = ["JWT", "rt+jwt", "id_token", "", "application/", "text/at+jwt", "at+jwt "];
+    for bad in foreign.into_iter().chain(["applicationsat+jwt"]) {
         let refused = with_header(|header| header["typ"] = json!(bad));
         assert_eq!(refused, Err(InvalidToken::OtherKind), "{bad}");
     }

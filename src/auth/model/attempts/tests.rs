@@ -207,6 +207,16 @@ fn a_source_is_forgotten_after_a_day_and_its_failures_still_count_for_the_lock()
 }
 
 #[test]
+fn a_known_source_is_remembered_for_as_long_as_it_is_known() {
+    let mut attempts = Attempts::default();
+    attempt(&mut attempts, HOME, Outcome::Right, NOW);
+    attempts.tidy(&LIMITS, at(30 * 86_400 - 1));
+    assert!(attempts.knows(HOME, &LIMITS, at(30 * 86_400 - 1)));
+    attempts.tidy(&LIMITS, at(30 * 86_400));
+    assert_eq!(attempts.rows.len(), 0);
+}
+
+#[test]
 fn it_fits_a_record() {
     let mut attempts = failed_by_strangers(100);
     fail(&mut attempts, Source::V6([9; 8]), 3, at(1));
