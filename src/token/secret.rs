@@ -163,6 +163,10 @@ mod tests {
             assert_eq!(refusal(padded), Some(SecretError::WellKnown), "{padded}");
         }
         assert_eq!(refusal(&format!("secret-{GOOD}")), None);
+        // What is left of it has to make a secret by itself.
+        let uniform = format!("secret{}", "abcdefg".repeat(5));
+        assert_eq!(refusal(&uniform), Some(SecretError::WellKnown));
+        assert_eq!(refusal(&uniform.replace('g', "gh")), None);
     }
 
     #[test]

@@ -181,6 +181,23 @@ mod tests {
     }
 
     #[test]
+    fn in_the_grace_the_two_newest_generations_live_and_no_other_token() {
+        let (random, now) = (SeededRandom::new(1), Timestamp::from_secs(1000));
+        let replaced = Replaced {
+            access: Nonce::new(&random).unwrap(),
+            refresh: Nonce::new(&random).unwrap(),
+            grace_ends_at: now.after(GRACE),
+        };
+        let session = Session { replaced: Some(replaced.clone()), ..session(&random, now) };
+        let current = &session.current;
+        for nonce in [current.access, current.refresh, replaced.access, replaced.refresh] {
+            assert!(session.accepts(nonce, now));
+        }
+        assert!(!session.accepts(Nonce::new(&random).unwrap(), now));
+        assert!(!session.accepts(replaced.access, now.after(GRACE)));
+    }
+
+    #[test]
     fn the_current_refresh_token_rotates_and_the_old_access_token_lives_through_the_grace() {
         let (random, now) = (SeededRandom::new(1), Timestamp::from_secs(1000));
         let first = session(&random, now);
