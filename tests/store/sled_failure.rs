@@ -5,7 +5,8 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use keystile::auth::model::user::Expect;
+use keystile::auth::model::user::{Expect, SessionsAfter, UserChange, UserUpdate};
+use keystile::auth::model::username::Email;
 use keystile::store::sled::{SledSettings, SledStore};
 use keystile::store::{Store, StoreError};
 use tokio::task::JoinSet;
@@ -77,6 +78,16 @@ async fn below_the_floor_nothing_grows_but_everything_can_end() {
     assert_eq!(store.create_post(make.post(&alice, NOW)).await, Err(StoreError::DiskFull));
     let longer = store.update_post(post.id, None, String::new(), "x".repeat(3000), NOW).await;
     assert_eq!(longer, Err(StoreError::DiskFull));
+    let email = Some(Some(Email::parse("alice@example.com").unwrap()));
+    for change in [
+        UserChange { full_name: Some(Some("Alice".to_owned())), ..UserChange::default() },
+        UserChange { email, ..UserChange::default() },
+    ] {
+        let update =
+            UserUpdate { change, expect: Expect::default(), sessions: SessionsAfter::Keep };
+        let named = store.update_user(alice.id, update, vec![]).await;
+        assert_eq!(named, Err(StoreError::DiskFull));
+    }
 
     assert!(store.rotate(make.rotate(&session, NOW)).await.is_ok());
     assert_eq!(store.end_session(alice.id, session.id, None, NOW, vec![]).await, Ok(true));

@@ -178,3 +178,27 @@ impl AuditEvent {
         Ok(Self { id, at, event, actor, user: None, session: None, ip: None, request_id: None })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::SeededRandom;
+
+    #[test]
+    fn who_did_it_to_whom_tells_what_an_event_took() {
+        let (random, now) = (SeededRandom::new(1), Timestamp::from_secs(1_800_000_000));
+        let [alice, bob] = [(); 2].map(|()| UserId::new(now, &random).unwrap());
+        for (actor, event, price) in [
+            (Actor::Operator, Event::UserUpdated, Price::Authority),
+            (Actor::Server, Event::KeysChanged, Price::Authority),
+            (Actor::User(bob), Event::UserUpdated, Price::Authority),
+            (Actor::User(alice), Event::UserUpdated, Price::Nothing),
+            (Actor::User(alice), Event::PasswordChanged, Price::Password),
+            (Actor::Anonymous, Event::SessionOpened, Price::Password),
+        ] {
+            let made = AuditEvent::of_nobody(event, actor, now, &random).unwrap();
+            let about_alice = AuditEvent { user: Some(alice), ..made };
+            assert_eq!(about_alice.price(), price, "{actor:?}");
+        }
+    }
+}
