@@ -10,7 +10,9 @@ use crate::password::settings::HashSettings;
 /// What can be done with the configuration.
 #[derive(Subcommand)]
 pub enum ConfigCommand {
-    /// Check the configuration and exit with 0 if the server would start with it
+    /// Check the configuration and exit with 0 if it is sound
+    ///
+    /// Ports, sockets and the data are not looked at: that is done by the start.
     Check(CheckArgs),
 }
 

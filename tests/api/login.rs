@@ -106,18 +106,42 @@ async fn an_imported_bcrypt_hash_is_replaced_at_login() {
     assert!(server.accepts(&pair.access).await);
 }
 
-#[tokio::test]
-async fn a_hash_of_other_parameters_is_replaced_at_login_and_a_current_one_is_kept() {
-    let server = TestServer::start().await;
+/// Imports alice with a hash of other parameters than today's.
+async fn import_outdated(server: &TestServer) {
     let slower = HashSettings { iterations: 2, ..HashSettings::insecure_fast() };
     let hasher = Hasher::start(&slower, Arc::clone(&server.random) as Arc<dyn Random>).unwrap();
     let hash = hasher.hash(Password::new(PASSWORD.to_owned())).await.unwrap();
     server.import("alice", hash).await;
+}
+
+#[tokio::test]
+async fn a_hash_of_other_parameters_is_replaced_at_login_and_a_current_one_is_kept() {
+    let server = TestServer::start().await;
+    import_outdated(&server).await;
     server.login("alice").await;
     let current = server.stored("alice").await.password_hash;
     assert!(current.expose().contains("t=1"));
     server.login("alice").await;
     assert_eq!(server.stored("alice").await.password_hash, current);
+}
+
+#[tokio::test]
+async fn a_hash_is_not_renewed_for_a_password_that_was_changed_meanwhile() {
+    let server = TestServer::start().await;
+    let root = server.user_with("root", &["admin"]).await;
+    import_outdated(&server).await;
+    let held = server.watched.hold("update_user");
+    let login = tokio::spawn({
+        let server = Arc::clone(&server);
+        async move { server.login_with("alice", PASSWORD).await.status }
+    });
+    held.reached().await;
+    let path = format!("/users/{}", server.id_of("alice").await);
+    let edit = json!({ "password": NEW_PASSWORD });
+    server.patch(&path).bearer(&root.access).json(&edit).await.ok(200);
+    held.release();
+    assert_eq!(login.await.unwrap(), 400);
+    server.login_with("alice", NEW_PASSWORD).await.pair();
 }
 
 #[tokio::test]

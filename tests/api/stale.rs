@@ -123,3 +123,15 @@ async fn an_account_is_not_deleted_with_a_password_that_was_changed_meanwhile() 
     let body = json!({ "password": NEW_PASSWORD });
     server.delete("/users/me").bearer(&pair.access).json(&body).await.ok(204);
 }
+
+#[tokio::test]
+async fn an_account_is_not_deleted_by_a_user_who_was_disabled_meanwhile() {
+    let server = TestServer::start().await;
+    let root = server.user_with("root", &["admin"]).await;
+    let caller = let_in(&server, &server.user("alice").await).await;
+    assert_eq!(edit(&server, &root, "alice", json!({ "disabled": true })).await, 200);
+    let (password, origin) = (Password::new(PASSWORD.to_owned()), Origin::default());
+    let deleted = server.auth.delete_account(&caller, password, &origin).await;
+    assert!(matches!(deleted, Err(AccountError::Conflict)), "{deleted:?}");
+    assert!(server.stored("alice").await.disabled);
+}
